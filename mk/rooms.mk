@@ -1,0 +1,30 @@
+# The house: which folders are rooms, what each program is made of, and which foreign library
+# belongs to which room. A room's library is every .c file of its folder but main.c.
+ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git \
+	supervisor/plan supervisor/volumes supervisor/init supervisor/config supervisor/ctl \
+	bridge/prepare \
+	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
+	bridge/gateway/slack bridge/gateway/web bridge/gateway \
+	probes acceptance
+
+# Foreign libraries, a room each.
+LIBS_base/json   := -lcjson
+LIBS_base/yaml   := -lyaml
+LIBS_base/http   := -lcurl -luv
+LIBS_base/server := -lwebsockets -luv
+LIBS_base/ws     := -lwebsockets -luv
+LIBS_base/git    := -lgit2
+LIBS_supervisor/config := -lseccomp
+LIBS_bridge/gateway/store := -lsqlite3
+
+# Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
+PROGRAMS := codev-init codev-config codevctl codev-prepare codev-gateway codev-probes codev-accept
+ROOMS_codev-init    := supervisor/init supervisor/volumes supervisor/plan base/core
+ROOMS_codev-config  := supervisor/config supervisor/plan base/yaml base/core base/json
+ROOMS_codevctl      := supervisor/ctl base/json base/core
+ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
+ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
+	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
+	base/http base/server base/ws base/json base/core
+ROOMS_codev-probes  := probes base/http base/server base/json base/core
+ROOMS_codev-accept  := acceptance supervisor/volumes base/json base/core
