@@ -1,0 +1,195 @@
+/* The gateway's core: sessions and requests of all pods, and who decided what. It knows no Slack
+ * and no web page: connectors plug into it, and ways to OpenCode (the bridge link, the direct HTTP
+ * client) feed it. One loop, one thread; nothing here blocks. Every change is stored before anybody
+ * is told of it. Strings in the views below belong to the core and are valid during the call. */
+#pragma once
+
+#include "base/core/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct core;
+
+/* ---------------------------------------------------------------- what connectors see */
+
+enum session_status {
+    SESSION_IDLE,
+    SESSION_BUSY,
+    SESSION_RETRY, /* the model is away: OpenCode tries again at `retry_at_ms` */
+    SESSION_ERROR, /* the last turn failed: `status_text` */
+    SESSION_GONE,  /* OpenCode has it no more */
+    SESSION_STATUS_MAX,
+};
+const char *session_status_name(enum session_status s);
+
+struct session {
+    const char *pod, *id; /* together the key */
+    const char *directory, *title, *agent, *model;
+    const char *created_by; /* "slack:U123", "web:…", "opencode" */
+    enum session_status status;
+    const char *status_text;
+    int64_t retry_at_ms;
+    int64_t created_ms, updated_ms; /* wall clock */
+    double cost;
+    int64_t tokens;
+};
+
+enum request_kind { REQUEST_PERMISSION, REQUEST_QUESTION, REQUEST_KIND_MAX };
+enum request_state {
+    REQUEST_PENDING,  /* waits for a person */
+    REQUEST_DECIDING, /* somebody decided; OpenCode has not confirmed yet */
+    REQUEST_SETTLED,  /* OpenCode confirmed, or it is gone: `outcome` */
+    REQUEST_STATE_MAX,
+};
+enum request_outcome {
+    OUTCOME_NONE,
+    OUTCOME_ONCE,
+    OUTCOME_ALWAYS,
+    OUTCOME_REJECT,
+    OUTCOME_ANSWERED, /* questions */
+    OUTCOME_GONE,     /* OpenCode has it no more: aborted, restarted */
+    OUTCOME_MAX,
+};
+const char *request_outcome_name(enum request_outcome o); /* "once", … */
+
+struct actor {
+    const char *connector; /* "slack", "web", "api", "opencode", "deadline" */
+    const char *id;        /* U123; "" when there is none */
+    const char *name;      /* for people */
+};
+
+struct request {
+    const char *pod, *id; /* together the key; `id` is OpenCode's per_… or que_… */
+    enum request_kind kind;
+    const char *session_id;      /* that asked; a subagent's child session perhaps */
+    const char *root_session_id; /* whose thread it belongs to */
+    const char *session_title;   /* of the root */
+    const char *directory;
+    const char *permission; /* "bash", "edit", …; "question" */
+    const char *summary;    /* one line for people: the command, the file */
+    const char *detail_json; /* {"patterns":[…],"metadata":{…},"always":[…]} or {"questions":[…]} */
+    int64_t created_ms;
+    enum request_state state;
+    enum request_outcome outcome; /* from DECIDING on: what was asked for */
+    const char *reason;           /* of a rejection, or why it is gone; "" if none */
+    struct actor actor;           /* from DECIDING on */
+    int64_t decided_ms;
+};
+
+enum activity_kind {
+    ACTIVITY_TEXT,      /* `text`: the whole text so far of part `id` */
+    ACTIVITY_TOOL,      /* `text`: one line "bash: ls", `status`: running|completed|error */
+    ACTIVITY_MILESTONE,
+    ACTIVITY_ERROR,
+    ACTIVITY_MAX,
+};
+struct activity {
+    const char *pod, *session_id; /* the root's */
+    enum activity_kind kind;
+    const char *role; /* "assistant", "user" */
+    const char *message_id, *id;
+    const char *text, *status;
+};
+
+/* How a connector is told. Each may be NULL. None may call back into core_decide and the like
+ * synchronously; uv timers and their own answers are the place for that. */
+struct connector {
+    const char *name; /* "slack" */
+    void *data;
+    /* New, or its state, outcome or reason changed. After a restart it is called once for each
+     * request that is not settled, and for those settled since the connector last
+     * acknowledged (core_request_shown). */
+    void (*request_changed)(void *data, const struct request *r);
+    void (*session_changed)(void *data, const struct session *s);
+    void (*activity)(void *data, const struct activity *a);
+    void (*links_changed)(void *data);
+    /* A notice for people that belongs to no session ("volume … is full"). */
+    void (*notice)(void *data, const char *text);
+    /* The pod stops: say so, flush, then call core_connector_stopped(). `deadline_ms` monotonic. */
+    void (*stopping)(void *data, uint64_t deadline_ms);
+};
+
+/* Registers; `c` is copied. Before core_start(). */
+int core_add_connector(struct core *core, const struct connector *c);
+void core_connector_stopped(struct core *core, const char *name);
+
+/* ---------------------------------------------------------------- what connectors ask for */
+
+/* A decision of a person. The first one wins: 0 taken, 1 somebody was first (look at the request),
+ * -ENOENT no such request, -EINVAL an outcome that does not fit. `answers_json` for questions:
+ * [["label",…],…]. Stored and audited before it returns; sent to OpenCode at once and again until
+ * OpenCode confirms. */
+int core_decide(struct core *core, const char *pod, const char *request_id,
+                enum request_outcome outcome, const char *reason, const char *answers_json,
+                const struct actor *actor);
+
+/* A connector has shown this state of the request for good (it was delivered). After the settled
+ * state is acknowledged the connector hears of the request no more. */
+void core_request_shown(struct core *core, const char *connector, const char *pod,
+                        const char *request_id, enum request_state state);
+
+/* Called once with the result: `error` 0 or negative errno with a sentence. */
+typedef void core_done_fn(void *data, int error, const char *message, const char *session_id);
+
+struct session_start {
+    const char *pod;       /* NULL: the only one, or the first connected */
+    const char *directory; /* NULL: the pod's default */
+    const char *title, *prompt, *agent, *model; /* NULL: default; model "provider/model" */
+    const struct actor *actor;
+};
+int core_session_start(struct core *core, const struct session_start *s, core_done_fn *done,
+                       void *data);
+int core_session_message(struct core *core, const char *pod, const char *session_id,
+                         const char *text, const struct actor *actor, core_done_fn *done,
+                         void *data);
+int core_session_abort(struct core *core, const char *pod, const char *session_id,
+                       const struct actor *actor, core_done_fn *done, void *data);
+
+/* One entry of the audit log: who did what. */
+void core_audit(struct core *core, const struct actor *actor, const char *what, const char *object,
+                const char *detail);
+
+/* ---------------------------------------------------------------- looking */
+
+/* Newest first. Return non-zero from `fn` to end the walk; that value is returned. */
+int core_each_session(struct core *core, int (*fn)(void *data, const struct session *s),
+                      void *data);
+int core_each_request(struct core *core, bool only_open,
+                      int (*fn)(void *data, const struct request *r), void *data);
+/* 0 and `fn` called once, or -ENOENT. */
+int core_with_session(struct core *core, const char *pod, const char *id,
+                      int (*fn)(void *data, const struct session *s), void *data);
+int core_with_request(struct core *core, const char *pod, const char *id,
+                      int (*fn)(void *data, const struct request *r), void *data);
+
+struct link_state {
+    const char *slack, *slack_reason; /* "off", "connecting", "connected", "failed" */
+    unsigned bridges;                 /* connected bridge plugins */
+    const char *opencode;             /* "bridge", "http", "none": how OpenCode is reached now */
+    const char *opencode_reason;
+};
+void core_links(struct core *core, struct link_state *ret);
+/* A connector tells its own state. */
+void core_set_slack_state(struct core *core, const char *state, const char *reason);
+
+/* ---------------------------------------------------------------- what the rooms share */
+
+struct store;       /* bridge/gateway/store */
+struct http_client; /* base/http */
+struct store *core_store(struct core *core);
+struct http_client *core_http(struct core *core);
+uv_loop_t *core_loop(struct core *core);
+
+struct settings {
+    const char *pod, *version, *state_dir, *runtime_dir;
+    const char *opencode_url, *opencode_directory, *opencode_user, *opencode_password;
+    const char *listen;
+    uint16_t port;
+    const char *token, *bridge_token; /* of the API and web page; of the bridge */
+    const char *slack_bot_token, *slack_app_token, *slack_channel, *slack_allowed_users,
+        *slack_allow, *slack_api_url;
+};
+const struct settings *core_settings(struct core *core);

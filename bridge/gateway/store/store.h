@@ -1,0 +1,79 @@
+/* The gateway's durable state: one SQLite database in the state folder (in memory when there is
+ * none). The only room that includes sqlite3.h. Calls are short transactions on the caller's
+ * thread. A corrupt file is kept aside as gateway.db.corrupt-<time> and a new one begun. */
+#pragma once
+
+#include "base/core/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+
+/* `dir` "" or NULL: in memory. 0, or -errno with `e`. `*ret_note` (may be NULL) is malloc'ed text
+ * when something is worth saying (kept aside, in memory), else NULL. */
+int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e);
+void store_close(struct store *s);
+
+/* Groups several calls into one commit; they nest. 0 or -errno. */
+int store_begin(struct store *s);
+int store_commit(struct store *s);
+void store_rollback(struct store *s);
+
+/* Small facts by key. `*ret` malloc'ed, -ENOENT. */
+int store_get(struct store *s, const char *key, char **ret);
+int store_put(struct store *s, const char *key, const char *value); /* NULL value: removes */
+
+/* ---- outbox: what a connector has to send, exactly once, in order within `lane` ---- */
+
+enum outbox_state {
+    OUTBOX_QUEUED,
+    OUTBOX_SENDING, /* may have been sent: after a restart look before sending again */
+    OUTBOX_DONE,
+    OUTBOX_FAILED, /* refused for good */
+};
+struct outbox_item {
+    int64_t id;
+    const char *connector; /* "slack" */
+    const char *lane;      /* order is kept within it: a channel or thread */
+    const char *key;       /* unique per connector: the same key again replaces a queued payload */
+    const char *method;    /* "chat.postMessage" */
+    const char *payload;   /* JSON */
+    enum outbox_state state;
+    int attempts;
+    int64_t not_before_ms; /* wall clock; 0: at once */
+    const char *result;    /* JSON of the answer, when done; else "" */
+};
+/* Queues it, or replaces the payload of the one with this key that is still queued ("newest text
+ * wins"); a key whose item is SENDING or DONE gets a new item only if `again`. 0 or -errno. */
+int store_outbox_put(struct store *s, const char *connector, const char *lane, const char *key,
+                     const char *method, const char *payload, bool again);
+/* Oldest first, states QUEUED and SENDING. Return non-zero to end. */
+int store_outbox_each(struct store *s, const char *connector,
+                      int (*fn)(void *data, const struct outbox_item *i), void *data);
+int store_outbox_set(struct store *s, int64_t id, enum outbox_state state, const char *result,
+                     int64_t not_before_ms);
+/* The newest item of that key, any state; -ENOENT. */
+int store_outbox_find(struct store *s, const char *connector, const char *key,
+                      int (*fn)(void *data, const struct outbox_item *i), void *data);
+
+/* ---- inbox: what was already received ---- */
+/* 1 the first time, 0 when `key` was seen before, -errno. Rows older than a day go. */
+int store_inbox_first(struct store *s, const char *connector, const char *key);
+
+/* ---- connector threads: where a session or a request is shown ---- */
+struct store_place {
+    const char *connector, *kind; /* "session", "request" */
+    const char *pod, *id;
+    const char *channel, *ts, *thread_ts;
+    const char *extra; /* JSON of the connector's own */
+};
+int store_place_put(struct store *s, const struct store_place *p);
+int store_place_get(struct store *s, const char *connector, const char *kind, const char *pod,
+                    const char *id, int (*fn)(void *data, const struct store_place *p),
+                    void *data); /* -ENOENT */
+int store_place_find(struct store *s, const char *connector, const char *channel, const char *ts,
+                     int (*fn)(void *data, const struct store_place *p), void *data);
+int store_place_delete(struct store *s, const char *connector, const char *kind, const char *pod,
+                       const char *id);
