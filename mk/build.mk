@@ -21,13 +21,19 @@ $(B)/obj/%.o: %.c mk/flags.mk mk/rooms.mk VERSION
 	$(say) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# A unit test links every room, or just those that its first line names: /* rooms: base/core … */
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
-ALL_LIBS := $(sort $(foreach r,$(ROOMS),$(LIBS_$(r))))
-$(UNIT_BIN): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(foreach r,$(ROOMS),$(call room_lib,$(r)))
-	$(say) LINK $@
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) \
-		-Wl,--end-group $(ALL_LIBS) -lcheck -lsubunit -lm -lrt -lpthread
+unit_rooms = $(or $(shell sed -n '1s,^/\* rooms: \(.*\) \*/$$,\1,p' $(1)),$(ROOMS))
+
+define unit_rules
+$(B)/unit/$(1): $(B)/obj/tests/unit/$(1).o $(foreach r,$(call unit_rooms,tests/unit/$(1).c),$(call room_lib,$(r)))
+	$$(say) LINK $$@
+	$(Q)mkdir -p $$(@D) && $(CC) $(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
+		-Wl,--end-group $(sort $(foreach r,$(call unit_rooms,tests/unit/$(1).c),$(LIBS_$(r)))) \
+		-lcheck -lsubunit -lm -lrt -lpthread
+endef
+$(foreach t,$(UNIT_SRC:tests/unit/%.c=%),$(eval $(call unit_rules,$(t))))
 
 programs: $(PROGRAMS:%=$(B)/bin/%)
 unit-bins: $(UNIT_BIN)
