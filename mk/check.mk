@@ -1,0 +1,48 @@
+# Tests and everyday checks. Each prints what it did; `make check` is all that a change must pass.
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SH_FILES := $(shell git ls-files '*.sh' .ci/run 2>/dev/null)
+
+.PHONY: check unit e2e lint check-clang check-sanitize format check-format hdr-check
+
+unit: unit-bins programs ## unit tests (Check)
+	@scripts/run-unit.sh $(UNIT_BIN)
+
+format: ## format the C sources
+	clang-format -i $(C_FILES)
+
+check-format:
+	$(say) FORMAT
+	$(Q)clang-format --dry-run --Werror $(C_FILES)
+
+# Every header compiles alone.
+hdr-check:
+	$(say) HEADERS
+	$(Q)for h in $(filter %.h,$(C_FILES)); do \
+		echo "#include \"$$h\"" | $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only -x c - || exit 1; done
+
+lint: check-format hdr-check ## format, headers, cppcheck, shellcheck, rooms, manual pages
+	$(say) CPPCHECK
+	$(Q)cppcheck --quiet -j2 --std=c11 --error-exitcode=1 --enable=warning,portability \
+		--inline-suppr --suppress=missingInclude --suppress=unknownMacro -D_GNU_SOURCE -I. \
+		$(filter-out tests/%,$(filter %.c,$(C_FILES)))
+	$(say) SHELL
+	$(Q)shellcheck $(SH_FILES)
+	$(say) ROOMS
+	$(Q)scripts/check-rooms.sh
+	$(say) MAN
+	$(Q)mandoc -Tlint -W warning docs/man/*.[158] >/dev/null
+
+tidy: ## clang-tidy (advice, slow)
+	clang-tidy --quiet $(filter-out tests/%,$(filter %.c,$(C_FILES))) -- $(CPPFLAGS) -std=gnu17
+
+check-clang: ## the whole build with clang
+	@$(MAKE) --no-print-directory CC=clang programs unit-bins
+
+check-sanitize: ## unit tests with ASan and UBSan
+	@$(MAKE) --no-print-directory CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
+
+e2e: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## end-to-end tests on the real OpenCode
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/run-e2e.sh
+
+check: deps ## all tests, with their set-up
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/check.sh

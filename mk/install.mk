@@ -1,0 +1,17 @@
+# Installation below $(DESTDIR)$(PREFIX), and the local run.
+PREFIX ?= /usr/local
+LIBEXEC := $(DESTDIR)$(PREFIX)/bin
+
+.PHONY: install run
+install: all ## install below DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/codev/plugin \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0755 $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	for page in docs/man/*.[158]; do \
+		install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; done
+	cp -R bridge/plugin/package.json bridge/plugin/package-lock.json bridge/plugin/tsconfig.json \
+		bridge/plugin/src $(DESTDIR)$(PREFIX)/share/codev/plugin
+
+run: deps-run programs ## set up and run the whole pod here: PID 1, OpenCode, gateway, probes
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/run.sh

@@ -1,0 +1,39 @@
+#!/bin/sh
+# A foreign library belongs to one room: its header is included nowhere else.
+set -eu
+status=0
+owner() { # HEADER-PATTERN FOLDER...
+	pattern=$1
+	shift
+	git grep -lE "#[[:space:]]*include <$pattern" -- '*.c' '*.h' | while read -r file; do
+		ok=0
+		for folder in "$@" tests; do
+			case $file in "$folder"/*) ok=1 ;; esac
+		done
+		[ "$ok" = 1 ] || echo "$file includes <$pattern>, which belongs to: $*"
+	done
+}
+out=$(
+	owner 'curl/' base/http
+	owner 'libwebsockets.h' base/server base/ws
+	owner 'git2' base/git
+	owner 'yaml.h' base/yaml
+	owner 'sqlite3.h' bridge/gateway/store
+	owner 'seccomp.h' supervisor/config
+)
+[ -z "$out" ] || { echo "$out"; status=1; }
+
+# PID 1 is libc and nothing else.
+out=$(git grep -nE 'include <(uv|cjson|curl|yaml|git2|sqlite3|seccomp|pthread)' -- \
+	supervisor/init supervisor/plan supervisor/volumes base/core || :)
+[ -z "$out" ] || { echo "PID 1 must need libc only:"; echo "$out"; status=1; }
+
+# base knows nothing of the rooms above it.
+out=$(git grep -nE '#include "(supervisor|bridge|probes|acceptance)/' -- base || :)
+[ -z "$out" ] || { echo "base/ must not include rooms above it:"; echo "$out"; status=1; }
+
+# Words that must not stay.
+out=$(git grep -nwE 'TODO|FIXME|XXX|HACK' -- '*.c' '*.h' '*.ts' '*.mjs' '*.js' '*.sh' \
+	':!scripts/check-rooms.sh' ':!tests/fakes/slack/server.mjs' || :)
+[ -z "$out" ] || { echo "left behind:"; echo "$out"; status=1; }
+exit $status
