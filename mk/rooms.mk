@@ -1,6 +1,6 @@
 # The house: which folders are rooms, what each program is made of, and which foreign library
 # belongs to which room. A room's library is every .c file of its folder but main.c.
-ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git \
+ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol \
 	supervisor/plan supervisor/volumes supervisor/init supervisor/config supervisor/ctl \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
@@ -13,6 +13,7 @@ LIBS_base/yaml   := -lyaml
 LIBS_base/http   := -lcurl -luv
 LIBS_base/server := -lwebsockets -luv
 LIBS_base/ws     := -lwebsockets -luv
+LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
 LIBS_supervisor/config := -lseccomp
 LIBS_bridge/gateway/store := -lsqlite3
@@ -25,6 +26,6 @@ ROOMS_codevctl      := supervisor/ctl base/json base/core
 ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
-	base/http base/server base/ws base/json base/core
-ROOMS_codev-probes  := probes base/http base/server base/json base/core
+	base/http base/server base/ws base/uvcontrol base/json base/core
+ROOMS_codev-probes  := probes base/http base/server base/uvcontrol base/json base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/json base/core
