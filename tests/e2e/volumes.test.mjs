@@ -1,0 +1,88 @@
+// What may be wrong with the state volume, each with a clear line and by policy.
+import test from "node:test";
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { startPod } from "./lib/pod.mjs";
+import { BIN, IS_ROOT, eventually, sh } from "./lib/util.mjs";
+
+const skip = IS_ROOT ? false : "needs root for mounts";
+const OLD = '"$STATE/share/opencode"';
+
+// name, how the volume is set up, what the finding is, what its line must say
+const broken = [
+  ["not mounted", "", "not_mounted", /mountPath/],
+  ["mounted at the old place", `mkdir -p ${OLD}; mount -t tmpfs -o size=64m none ${OLD}`, "old_place", /\.local/],
+  ["read-only", 'mount -t tmpfs -o size=64m none "$STATE"; mount -o remount,ro "$STATE"', "read_only", /read-only|readOnly/],
+  [
+    "full",
+    'mount -t tmpfs -o size=8m none "$STATE"; dd if=/dev/zero of="$STATE/fill" bs=64k 2>/dev/null || true',
+    /low_space|io_error/,
+    /space|full/i,
+  ],
+];
+
+for (const [name, volume, code, line] of broken) {
+  test(`volume ${name}, policy degrade: OpenCode runs, the pod is not ready and says why`, { skip }, async (t) => {
+    const pod = await startPod({ plugin: "none", volume });
+    t.after(() => pod.end());
+    const bad = await eventually("a finding", async () =>
+      (await pod.status()).volumes[0]?.findings.find((f) => (code instanceof RegExp ? code.test(f.code) : f.code === code)));
+    assert.match(bad.message, line);
+    assert.ok(pod.log.includes(bad.message.slice(0, 40).replaceAll('"', '\\"')), "the same line is in the log");
+    await eventually("gateway answers", async () => (await pod.fetch("/api/health")).status === 200);
+    assert.equal((await pod.ctl("probe", "ready")).code, 1);
+  });
+
+  test(`volume ${name}, policy fail: exit 78 with the reason`, { skip }, async (t) => {
+    const pod = await startPod({
+      plugin: "none",
+      volume,
+      config: (c) => ({ ...c, storage: [{ ...c.storage[0], policy: "fail" }] }),
+    });
+    t.after(() => pod.end());
+    const { code: status } = await pod.child.ended;
+    assert.equal(status, 78);
+    assert.match(pod.log, line);
+  });
+}
+
+test("volume not writable for the user", { skip }, async (t) => {
+  // The user of the pod is not root: PID 1 runs as 65534 here.
+  const pod = await startPod({
+    plugin: "none",
+    volume: 'mount -t tmpfs -o size=512m,mode=0755 none "$STATE"; chmod 777 "$(dirname "$CODEV_CONFIG")" "$CODEV_RUNTIME_DIR"; ' +
+      'chown -R 65534 "$CODEV_RUNTIME_DIR" "$HOME/src"; ' +
+      `exec setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all --no-new-privs "${BIN}/codev-init"`,
+  });
+  t.after(() => pod.end());
+  await eventually("a finding", () => /not writable|fsGroup/.test(pod.log), 15000);
+  assert.match(pod.log, /fsGroup|runAsUser/);
+});
+
+test("the boot ledger has a line for each boot", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none", volume: "bind" });
+  t.after(() => pod.end());
+  await pod.ready();
+  await pod.stop();
+  const again = await startPod({ plugin: "none", volume: "bind", dir: pod.dir, model: pod.model });
+  t.after(() => again.end());
+  await again.ready();
+  const file = path.join((await again.status()).state_dir, "boots.jsonl");
+  const boots = fs.readFileSync(file, "utf8").trim().split("\n").map((l) => JSON.parse(l));
+  assert.equal(boots.length, 2);
+  assert.notEqual(boots[0].boot_id, boots[1].boot_id);
+  for (const key of ["boot_id", "time", "version", "node", "volumes"]) assert.ok(key in boots[1], key);
+});
+
+test("the volume turns read-only and fills up while running: not ready, and ready again", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none", volume: 'mount -t tmpfs -o size=600m none "$STATE"' });
+  t.after(() => pod.end());
+  await pod.ready();
+  const inside = (script) => sh("nsenter", ["-t", String(pod.pid), "-m", "--", "sh", "-c", script]);
+  inside(`mount -o remount,ro '${pod.home}/.local'`);
+  await eventually("not ready", async () => (await fetch(`${pod.probes}/readyz`)).status === 503);
+  assert.match(await (await fetch(`${pod.probes}/readyz?verbose`)).text(), /read-only|readOnly/);
+  inside(`mount -o remount,rw '${pod.home}/.local'`);
+  await pod.ready(40000);
+});
