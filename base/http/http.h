@@ -19,13 +19,13 @@ int http_client_new(struct http_client **ret, uv_loop_t *loop, const char *ca_fi
 void http_client_free(struct http_client *c);
 
 struct http_response {
-    int error;             /* 0, or negative errno: no answer (-ETIMEDOUT, -ECONNREFUSED, …) */
-    const char *message;   /* with error: what curl says, for people; else "" */
-    int status;            /* 200, 404, … when error is 0 */
-    const char *body;      /* NUL-terminated, never NULL; empty for a stream */
+    int error;           /* 0, or negative errno: no answer (-ETIMEDOUT, -ECONNREFUSED, …) */
+    const char *message; /* with error: what curl says, for people; else "" */
+    int status;          /* 200, 404, … when error is 0 */
+    const char *body;    /* NUL-terminated, never NULL; empty for a stream */
     size_t body_len;
     const char *content_type; /* never NULL */
-    int64_t retry_after_s; /* of a Retry-After header in seconds, -1: none */
+    int64_t retry_after_s;    /* of a Retry-After header in seconds, -1: none */
     uint64_t elapsed_us;
     bool sent; /* the request may have reached the server (for "did it happen?" decisions) */
 };
@@ -40,7 +40,7 @@ struct http_options {
     const char *const *headers; /* NULL-terminated "Name: value", may be NULL */
     const void *body;           /* copied */
     size_t body_len;
-    const char *content_type; /* of the body; NULL: application/json; charset=utf-8 */
+    const char *content_type;    /* of the body; NULL: application/json; charset=utf-8 */
     const char *user, *password; /* HTTP Basic when both are given */
     const char *bearer;          /* Authorization: Bearer */
     uint64_t timeout_ms;         /* for the whole exchange; 0: none (streams) */
