@@ -1,0 +1,233 @@
+#include "bridge/gateway/store/store.h"
+
+#include "base/core/buf.h"
+#include "base/core/clock.h"
+#include "base/core/file.h"
+#include "bridge/gateway/store/query.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DAY_MS         ((int64_t)86400000)
+#define KEEP_DONE_DAYS 7
+#define KEEP_ROWS_DAYS 90
+
+static void statements_free(struct store *s)
+{
+    for (size_t i = 0; i < s->cached; i++)
+        sqlite3_finalize(s->cache[i].st);
+    s->cached = 0;
+}
+
+static void db_close(struct store *s)
+{
+    statements_free(s);
+    if (s->db)
+        (void)sqlite3_close(s->db);
+    s->db = NULL;
+}
+
+/* Answers whether the file is sound at the same time: a wrong header or a broken tree ends here
+ * with -EUCLEAN. */
+static int db_settings(struct store *s)
+{
+    /* In WAL with synchronous=NORMAL a commit survives any end of the process without an fsync;
+     * a power cut may lose the last moments, together with the OpenCode that they were about. */
+    int rc = sqlite3_exec(s->db,
+                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                          "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;",
+                          NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return store_errno(rc);
+    sqlite3_stmt *st = NULL;
+    rc = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL);
+    if (rc != SQLITE_OK)
+        return store_errno(rc);
+    rc = sqlite3_step(st);
+    bool sound = rc == SQLITE_ROW && sqlite3_column_text(st, 0) &&
+                 strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+    sqlite3_finalize(st);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return store_errno(rc);
+    return sound ? 0 : -EUCLEAN;
+}
+
+static int db_open(struct store *s, const char *path)
+{
+    int rc = sqlite3_open_v2(path, &s->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                                 SQLITE_OPEN_PRIVATECACHE,
+                             NULL);
+    int r = store_errno(rc);
+    if (r == 0) {
+        (void)sqlite3_extended_result_codes(s->db, 1);
+        (void)sqlite3_busy_timeout(s->db, 200); /* a backup may read beside us */
+        r = db_settings(s);
+    }
+    if (r == 0)
+        r = store_migrate(s);
+    if (r == 0) /* proves that it can be written at all */
+        r = store_put(s, "opened", "1");
+    if (r < 0)
+        db_close(s);
+    return r;
+}
+
+static void forget_old(struct store *s)
+{
+    int64_t now = clock_wall_ms(), done = now - KEEP_DONE_DAYS * DAY_MS,
+            rows = now - KEEP_ROWS_DAYS * DAY_MS;
+    (void)query_run(s, "DELETE FROM outbox WHERE state >= ? AND changed_ms < ?", "il", OUTBOX_DONE,
+                    done);
+    (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - DAY_MS);
+    (void)query_run(s, "DELETE FROM bridges WHERE seen_ms < ?", "l", rows);
+    (void)query_run(s, "DELETE FROM requests WHERE settled_ms > 0 AND settled_ms < ?", "l", rows);
+    (void)query_run(s,
+                    "DELETE FROM shown WHERE NOT EXISTS (SELECT 1 FROM requests r WHERE "
+                    "r.pod = shown.pod AND r.id = shown.id)",
+                    "");
+}
+
+/* Moves the file and its WAL out of the way, never over anything. */
+static int keep_aside(const char *path, const char *why, char **ret_kept)
+{
+    static const char *const suffixes[] = { "", "-wal", "-shm" };
+    _cleanup_buf_ struct buf base = BUF_INIT;
+    buf_printf(&base, "%s.%s-%" PRId64, path, why, clock_wall_ms());
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        _cleanup_buf_ struct buf from = BUF_INIT, to = BUF_INIT;
+        buf_printf(&from, "%s%s", path, suffixes[i]);
+        buf_printf(&to, "%s%s", buf_str(&base), suffixes[i]);
+        if (from.failed || to.failed)
+            return -ENOMEM;
+        if (rename(buf_str(&from), buf_str(&to)) < 0 && errno != ENOENT)
+            return -errno;
+    }
+    *ret_kept = buf_take(&base);
+    return *ret_kept ? 0 : -ENOMEM;
+}
+
+/* Builds one note of three parts; a later one replaces it. */
+static void note(char **ret_note, const char *a, const char *b, const char *c)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    buf_printf(&text, "%s%s%s", a, b, c);
+    free(*ret_note);
+    *ret_note = buf_take(&text);
+}
+
+static int open_file(struct store *s, const char *path, char **ret_note)
+{
+    int r = db_open(s, path);
+    if (r != -EUCLEAN && r != -EPROTO)
+        return r;
+    _cleanup_free_ char *kept = NULL;
+    int moved = keep_aside(path, r == -EPROTO ? "newer" : "corrupt", &kept);
+    if (moved < 0)
+        return moved;
+    note(ret_note, path,
+         r == -EPROTO ? " was written by a newer version; starting anew, the old one is kept as "
+                      : " is damaged; starting anew, the old one is kept as ",
+         kept);
+    return db_open(s, path);
+}
+
+int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e)
+{
+    _cleanup_free_ char *said = NULL, *path = NULL;
+    struct store *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set_errno(e, -ENOMEM, "cannot open the gateway's state");
+    int r = -ENOENT;
+    if (dir && *dir) {
+        path = path_join(dir, "gateway.db");
+        mode_t old = umask(077);
+        r = path ? open_file(s, path, &said) : -ENOMEM;
+        (void)umask(old);
+        if (r < 0)
+            note(&said, path ? path : dir,
+                 " cannot be used, state is kept in memory: ", strerror(-r));
+    } else {
+        note(&said, "no state folder: ", "state is kept in memory", " and lost at a restart");
+    }
+    if (r < 0)
+        r = db_open(s, ":memory:");
+    if (r < 0) {
+        free(s);
+        return error_set_errno(e, r, "cannot open the gateway's state");
+    }
+    forget_old(s);
+    if (ret_note)
+        *ret_note = TAKE_PTR(said);
+    *ret = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    db_close(s);
+    free(s);
+}
+
+int store_begin(struct store *s)
+{
+    if (s->depth == 0) {
+        int r = query_run(s, "BEGIN IMMEDIATE", "");
+        if (r < 0)
+            return r;
+        s->poisoned = false;
+    }
+    s->depth++;
+    return 0;
+}
+
+int store_commit(struct store *s)
+{
+    if (s->depth == 0)
+        return -EINVAL;
+    if (--s->depth > 0)
+        return s->poisoned ? -ECANCELED : 0;
+    if (!s->poisoned) {
+        int r = query_run(s, "COMMIT", "");
+        if (r >= 0)
+            return 0;
+        (void)query_run(s, "ROLLBACK", "");
+        return r;
+    }
+    (void)query_run(s, "ROLLBACK", "");
+    return -ECANCELED;
+}
+
+void store_rollback(struct store *s)
+{
+    if (s->depth == 0)
+        return;
+    s->poisoned = true;
+    if (--s->depth == 0)
+        (void)query_run(s, "ROLLBACK", "");
+}
+
+int store_get(struct store *s, const char *key, char **ret)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s, "SELECT value FROM kv WHERE key = ?", "s", key);
+    if (r == 0)
+        r = query_step(&q);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    *ret = strdup(query_text(&q, 0));
+    return *ret ? 0 : -ENOMEM;
+}
+
+int store_put(struct store *s, const char *key, const char *value)
+{
+    int r = value ? query_run(s, "INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)", "ss", key,
+                              value)
+                  : query_run(s, "DELETE FROM kv WHERE key = ?", "s", key);
+    return r < 0 ? r : 0;
+}
