@@ -28,4 +28,4 @@ ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/core
 ROOMS_codev-probes  := probes base/http base/server base/uvcontrol base/json base/core
-ROOMS_codev-accept  := acceptance supervisor/volumes base/json base/core
+ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/core
