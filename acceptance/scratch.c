@@ -209,6 +209,19 @@ static int write_config(const char *path, const char *plugin)
     return text ? file_write_atomic(path, text, strlen(text), 0600) : -ENOMEM;
 }
 
+/* Ready, or dead, or not ready in time. */
+static int wait_opencode(struct api *api, pid_t pid, const char *directory, struct error *e)
+{
+    for (uint64_t deadline = clock_mono_ms() + 60000; clock_mono_ms() < deadline;) {
+        if (api_wait_ready(api, NULL, 300, e) == 0)
+            return api_wait_ready(api, directory, 60000, e);
+        siginfo_t info = { 0 };
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid)
+            return error_set(e, -ECHILD, "it ended at once (status %d)", info.si_status);
+    }
+    return -ETIMEDOUT;
+}
+
 int scratch_opencode_start(struct accept *a, const char *plugin, struct scratch_opencode *ret,
                            char **ret_log, struct error *e)
 {
@@ -260,7 +273,7 @@ int scratch_opencode_start(struct accept *a, const char *plugin, struct scratch_
     struct api *api = NULL;
     r = api_new(&api, url, "opencode", NULL);
     if (r == 0)
-        r = api_wait_ready(api, home, 60000, e);
+        r = wait_opencode(api, ret->pid, home, e);
     api_free(api);
     ret->port = port;
     ret->ready_ms = clock_mono_ms() - begun;
@@ -268,7 +281,9 @@ int scratch_opencode_start(struct accept *a, const char *plugin, struct scratch_
         kill_group(ret->pid);
         char words[200];
         last_words(log, words, sizeof words);
-        return error_set(e, r, "the second OpenCode did not become ready: %s", words);
+        _cleanup_free_ char *why = strdup(e->message);
+        return error_set(e, r, "the second OpenCode did not become ready: %s%s%s", why ? why : "",
+                         *words ? "; it said: " : "", words);
     }
     if (ret_log)
         *ret_log = plugin ? TAKE_PTR(plugin_log) : NULL;

@@ -162,6 +162,7 @@ env HOME="$home" CODEV_HOME="$home" CODEV_CONFIG="$run/codev.yaml" CODEV_RUNTIME
 	CODEV_STATE_DIR= TMPDIR="$run/tmp" OPENCODE_BIN="$OPENCODE_BIN" \
 	PATH="$CODEV_BIN_DIR:$PATH" CODEV_PLUGIN_SOURCE="$top/bridge/plugin" \
 	unshare "${namespaces[@]}" sh -c '
+		mount --bind "$HOME/src" "$HOME/src"
 		mount --bind "$HOME/.local" "$HOME/.local"
 		exec codev-init' || status=$?
 cleanup

@@ -71,10 +71,11 @@ export const modelConfig = (url) => ({
 //   plugin    "prepared" (a checkout ready to use), "clone" (from the bare repository), "none"
 //   volume    "ext4" (a loop-mounted image), "bind", or a shell snippet run before PID 1 that may
 //             use $STATE (the folder) and $HOME; { mb } sets the image's size
+//   sources   "bind" ($HOME/src is a mount of its own) or ""
 //   env       more environment;  config: a function from the default config object to the one used
 //   slack     what startFakeSlack() returned
 export async function startPod(options = {}) {
-  const { plugin = "prepared", volume = "ext4", mb = 700, env = {}, slack, config = (c) => c } = options;
+  const { plugin = "prepared", volume = "ext4", sources = "bind", mb = 700, env = {}, slack, config = (c) => c } = options;
   const dir = options.dir ?? tempDir("pod");
   const home = path.join(dir, "home");
   const runtime = path.join(dir, "run");
@@ -124,6 +125,8 @@ export async function startPod(options = {}) {
         SLACK_ALLOWED_USERS: "U0ALICE0001,U0BOB000001",
       }
     : {};
+  // The repositories are on a volume of their own, as in the pod.
+  if (sources === "bind") mount = `mount --bind "$HOME/src" "$HOME/src"\n${mount || ":"}`;
   const podEnv = {
     PATH: `${BIN}:${path.dirname(OPENCODE)}:${process.env.PATH}`,
     HOME: home,
