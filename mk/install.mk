@@ -1,9 +1,9 @@
 # Installation below $(DESTDIR)$(PREFIX), and the local run.
 PREFIX ?= /usr/local
-LIBEXEC := $(DESTDIR)$(PREFIX)/bin
 
-.PHONY: install run
-install: all ## install below DESTDIR and PREFIX
+.PHONY: install install-programs run
+install: install-programs ## install below DESTDIR and PREFIX
+install-programs: programs
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/codev/plugin \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
