@@ -46,3 +46,7 @@ e2e: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/no
 
 check: deps ## all tests, with their set-up
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/check.sh
+
+bench: programs plugin opencode ## speed and memory of the whole thread (root)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) node bench/thread.mjs
+.PHONY: bench
