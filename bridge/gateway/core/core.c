@@ -1,0 +1,318 @@
+#include "bridge/gateway/core/core.h"
+
+#include "base/core/cleanup.h"
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SETTLED_RETOLD_MS ((int64_t)86400000)
+
+static void on_deadline_timer(uv_timer_t *timer)
+{
+    requests_check_deadline(timer->data);
+}
+
+int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings,
+             struct store *store, struct http_client *http, uint64_t deadline_ms)
+{
+    struct core *core = calloc(1, sizeof *core);
+    if (!core)
+        return -ENOMEM;
+    *core = (struct core){
+        .loop = loop,
+        .settings = settings,
+        .store = store,
+        .http = http,
+        .deadline_ms = deadline_ms,
+    };
+    (void)uv_timer_init(loop, &core->deadline_timer);
+    (void)uv_timer_init(loop, &core->stop_timer);
+    core->deadline_timer.data = core->stop_timer.data = core;
+    *ret = core;
+    return 0;
+}
+
+static void core_closed(uv_handle_t *handle)
+{
+    struct core *core = handle->data;
+    if (handle == (uv_handle_t *)&core->deadline_timer) {
+        uv_close((uv_handle_t *)&core->stop_timer, core_closed);
+        return;
+    }
+    free(core->slack_state);
+    free(core->slack_reason);
+    free(core->opencode_reason);
+    for (size_t i = 0; i < core->n_held; i++) {
+        free(core->held_pod[i]);
+        free(core->held_id[i]);
+    }
+    free(core);
+}
+
+void core_free(struct core *core)
+{
+    if (!core)
+        return;
+    delivery_free_all(core);
+    while (core->ways)
+        core_way_remove(core->ways);
+    uv_close((uv_handle_t *)&core->deadline_timer, core_closed);
+}
+
+/* ---------------------------------------------------------------- connectors */
+
+int core_add_connector(struct core *core, const struct connector *c)
+{
+    if (core->started)
+        return -EBUSY;
+    if (core->n_connectors == CORE_CONNECTORS_MAX)
+        return -ENOSPC;
+    core->connectors[core->n_connectors++] = *c;
+    return 0;
+}
+
+static int tell_request_row(void *data, const struct request_row *row)
+{
+    struct core *core = data;
+    struct request view;
+    request_view(row, &view);
+    for (size_t i = 0; i < core->n_connectors; i++)
+        if (core->connectors[i].request_changed)
+            core->connectors[i].request_changed(core->connectors[i].data, &view);
+    return 0;
+}
+
+void core_tell_request(struct core *core, const char *pod, const char *id)
+{
+    if (core->started)
+        (void)store_request_get(core->store, pod, id, tell_request_row, core);
+}
+
+static bool session_held(struct core *core, const char *pod, const char *id)
+{
+    for (size_t i = 0; i < core->n_held; i++)
+        if (strcmp(core->held_id[i], id) == 0 && strcmp(core->held_pod[i], pod) == 0)
+            return true;
+    return false;
+}
+
+static int tell_session_row(void *data, const struct session_row *row)
+{
+    struct core *core = data;
+    if (*row->parent_id)
+        return 0; /* connectors know roots only */
+    struct session view;
+    session_view(row, &view);
+    for (size_t i = 0; i < core->n_connectors; i++)
+        if (core->connectors[i].session_changed)
+            core->connectors[i].session_changed(core->connectors[i].data, &view);
+    return 0;
+}
+
+void core_tell_session(struct core *core, const char *pod, const char *id)
+{
+    if (core->started && !session_held(core, pod, id))
+        (void)store_session_get(core->store, pod, id, tell_session_row, core);
+}
+
+void core_tell_links(struct core *core)
+{
+    for (size_t i = 0; core->started && i < core->n_connectors; i++)
+        if (core->connectors[i].links_changed)
+            core->connectors[i].links_changed(core->connectors[i].data);
+}
+
+void core_notice(struct core *core, const char *text)
+{
+    for (size_t i = 0; core->started && i < core->n_connectors; i++)
+        if (core->connectors[i].notice)
+            core->connectors[i].notice(core->connectors[i].data, text);
+}
+
+void core_feed_activity(const struct feed *f, const struct activity *a)
+{
+    struct core *core = f->core;
+    _cleanup_free_ char *root = session_root(core, f->pod, a->session_id);
+    struct activity told = *a;
+    told.pod = f->pod;
+    if (root)
+        told.session_id = root;
+    for (size_t i = 0; core->started && i < core->n_connectors; i++)
+        if (core->connectors[i].activity)
+            core->connectors[i].activity(core->connectors[i].data, &told);
+}
+
+/* ---------------------------------------------------------------- start */
+
+struct retelling {
+    struct core *core;
+    const struct connector *connector;
+};
+
+static int retell_row(void *data, const struct request_row *row)
+{
+    struct retelling *t = data;
+    struct request view;
+    request_view(row, &view);
+    t->connector->request_changed(t->connector->data, &view);
+    return 0;
+}
+
+static int redeliver_row(void *data, const struct request_row *row)
+{
+    return row->state == REQUEST_DECIDING ? delivery_start(data, row->pod, row->id) : 0;
+}
+
+int core_start(struct core *core)
+{
+    core->started = true;
+    core->open_requests = requests_count_open(core);
+    for (size_t i = 0; i < core->n_connectors; i++) {
+        struct retelling t = { .core = core, .connector = &core->connectors[i] };
+        if (!t.connector->request_changed)
+            continue;
+        int r = store_request_each_unshown(core->store, t.connector->name, REQUEST_SETTLED,
+                                           clock_wall_ms() - SETTLED_RETOLD_MS, retell_row, &t);
+        if (r < 0)
+            return r;
+    }
+    int r = store_request_each(core->store, REQUEST_DECIDING, redeliver_row, core);
+    if (r < 0)
+        return r;
+    if (core->deadline_ms > 0)
+        (void)uv_timer_start(&core->deadline_timer, on_deadline_timer, 0,
+                             core->deadline_ms < 10000 ? core->deadline_ms / 10 + 1 : 1000);
+    core_tell_links(core);
+    return 0;
+}
+
+void core_request_shown(struct core *core, const char *connector, const char *pod,
+                        const char *request_id, enum request_state state)
+{
+    int r = store_shown_put(core->store, connector, pod, request_id, (int)state);
+    if (r < 0)
+        log_warn("cannot store that %s shows %s: %s", connector, request_id, strerror(-r));
+    crash_point("request.shown");
+}
+
+/* ---------------------------------------------------------------- stop */
+
+static void stop_finish(struct core *core)
+{
+    void (*done)(void *data) = core->stop_done;
+    core->stop_done = NULL;
+    (void)uv_timer_stop(&core->stop_timer);
+    if (done)
+        done(core->stop_data);
+}
+
+static void on_stop_timer(uv_timer_t *timer)
+{
+    stop_finish(timer->data);
+}
+
+static bool all_stopped(const struct core *core)
+{
+    for (size_t i = 0; i < core->n_connectors; i++)
+        if (core->connectors[i].stopping && !core->connector_stopped[i])
+            return false;
+    return true;
+}
+
+void core_connector_stopped(struct core *core, const char *name)
+{
+    for (size_t i = 0; i < core->n_connectors; i++)
+        if (strcmp(core->connectors[i].name, name) == 0)
+            core->connector_stopped[i] = true;
+    /* By the timer, so that nobody is freed below the caller. */
+    if (core->stopping && core->stop_done && all_stopped(core))
+        (void)uv_timer_start(&core->stop_timer, on_stop_timer, 0, 0);
+}
+
+void core_stop(struct core *core, uint64_t deadline_ms, void (*done)(void *data), void *data)
+{
+    uint64_t now = clock_mono_ms();
+    core->stopping = true;
+    core->stop_done = done;
+    core->stop_data = data;
+    (void)uv_timer_start(&core->stop_timer, on_stop_timer,
+                         deadline_ms > now ? deadline_ms - now : 0, 0);
+    for (size_t i = 0; i < core->n_connectors; i++)
+        if (core->connectors[i].stopping)
+            core->connectors[i].stopping(core->connectors[i].data, deadline_ms);
+    if (core->stop_done && all_stopped(core))
+        (void)uv_timer_start(&core->stop_timer, on_stop_timer, 0, 0);
+}
+
+/* ---------------------------------------------------------------- what is shared */
+
+void core_audit(struct core *core, const struct actor *actor, const char *what, const char *object,
+                const char *detail)
+{
+    int r =
+        store_audit(core->store, actor->connector, actor->id, actor->name, what, object, detail);
+    if (r < 0)
+        log_error("cannot write the audit log (%s %s): %s", what, object, strerror(-r));
+}
+
+void core_links(struct core *core, struct link_state *ret)
+{
+    unsigned own = way_bridges(core, core->settings->pod), all = way_bridges(core, NULL);
+    bool http = false;
+    for (struct way *w = core->ways; w; w = w->next)
+        http = http || (w->kind == WAY_HTTP && w->up);
+    const char *way = own > 0 || (all > 0 && !http) ? "bridge" : http ? "http" : "none";
+    *ret = (struct link_state){
+        .slack = core->slack_state ? core->slack_state : "off",
+        .slack_reason = core->slack_reason ? core->slack_reason : "",
+        .bridges = all,
+        .opencode = way,
+        .opencode_reason =
+            strcmp(way, "none") == 0 && core->opencode_reason ? core->opencode_reason : "",
+    };
+}
+
+void core_set_slack_state(struct core *core, const char *state, const char *reason)
+{
+    const char *old_state = core->slack_state ? core->slack_state : "off",
+               *old_reason = core->slack_reason ? core->slack_reason : "";
+    if (!reason)
+        reason = "";
+    if (strcmp(old_state, state) == 0 && strcmp(old_reason, reason) == 0)
+        return;
+    char *s = strdup(state), *why = strdup(reason);
+    if (!s || !why) {
+        free(s);
+        free(why);
+        return;
+    }
+    free(core->slack_state);
+    free(core->slack_reason);
+    core->slack_state = s;
+    core->slack_reason = why;
+    core_tell_links(core);
+}
+
+struct store *core_store(struct core *core)
+{
+    return core->store;
+}
+
+struct http_client *core_http(struct core *core)
+{
+    return core->http;
+}
+
+uv_loop_t *core_loop(struct core *core)
+{
+    return core->loop;
+}
+
+const struct settings *core_settings(struct core *core)
+{
+    return core->settings;
+}

@@ -1,0 +1,221 @@
+/* What people ask of sessions: start, message, abort. Each order goes over the best way there is,
+ * is audited, and is answered once. */
+#include "base/core/buf.h"
+#include "base/core/cleanup.h"
+#include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TEXT_MAX 50000
+
+struct order {
+    struct core *core;
+    const char *what; /* "session.start", … */
+    char *pod, *session_id, *directory, *by;
+    core_done_fn *done;
+    void *data;
+};
+
+static void order_free(struct order *o)
+{
+    free(o->pod);
+    free(o->session_id);
+    free(o->directory);
+    free(o->by);
+    free(o);
+}
+
+static void order_free_ptr(struct order **o)
+{
+    if (*o)
+        order_free(*o);
+}
+
+static struct order *order_new(struct core *core, const char *what, const char *pod,
+                               const char *session_id, const char *directory,
+                               const struct actor *actor, core_done_fn *done, void *data)
+{
+    _cleanup_(order_free_ptr) struct order *o = calloc(1, sizeof *o);
+    _cleanup_buf_ struct buf by = BUF_INIT;
+    if (!o)
+        return NULL;
+    *o = (struct order){ .core = core, .what = what, .done = done, .data = data };
+    buf_printf(&by, "%s%s%s", actor->connector, actor->id && *actor->id ? ":" : "",
+               actor->id ? actor->id : "");
+    o->pod = strdup(pod);
+    o->session_id = strdup(session_id);
+    o->directory = strdup(directory);
+    o->by = buf_take(&by);
+    return o->pod && o->session_id && o->directory && o->by ? TAKE_PTR(o) : NULL;
+}
+
+static void order_done(void *data, int error, const char *message, const char *session_id)
+{
+    struct order *o = data;
+    if (error < 0)
+        log_warn("%s of %s failed: %s", o->what, o->session_id, message);
+    if (o->done)
+        o->done(o->data, error, message, session_id && *session_id ? session_id : o->session_id);
+    order_free(o);
+}
+
+static const struct way *way_or_reason(struct core *core, const char *pod, core_done_fn *done,
+                                       void *data)
+{
+    struct way *w = pod ? way_for(core, pod, "") : NULL;
+    if (!w || core->stopping) {
+        const char *why = core->stopping ? "the gateway is stopping"
+                                         : "OpenCode is not connected, nothing can be sent to it";
+        if (done)
+            done(data, -ENOTCONN, why, "");
+        return NULL;
+    }
+    return w;
+}
+
+/* ---------------------------------------------------------------- start */
+
+static int author_row(void *data, const struct session_row *row)
+{
+    struct order *o = data;
+    struct session_row next = *row;
+    next.created_by = o->by;
+    return store_session_put(o->core->store, &next);
+}
+
+/* New sessions that were kept back while starts were under way are told now. */
+static void release_held(struct core *core)
+{
+    while (core->starting == 0 && core->n_held > 0) {
+        core->n_held--;
+        _cleanup_free_ char *pod = core->held_pod[core->n_held], *id = core->held_id[core->n_held];
+        core_tell_session(core, pod, id);
+    }
+}
+
+static void start_done(void *data, int error, const char *message, const char *session_id)
+{
+    struct order *o = data;
+    struct core *core = o->core;
+    core->starting--;
+    if (session_id && *session_id) {
+        crash_point("session.created");
+        struct feed f = { core, o->pod, "", o->directory, 0 };
+        struct feed_session s = { .id = session_id, .cost = -1, .tokens = -1 };
+        int r = core_feed_session(&f, &s);
+        if (r == 0)
+            r = store_session_get(core->store, o->pod, session_id, author_row, o);
+        if (r < 0)
+            log_warn("cannot store who began session %s: %s", session_id, strerror(-r));
+        core_tell_session(core, o->pod, session_id);
+    }
+    release_held(core);
+    order_done(o, error, message, session_id);
+}
+
+int core_session_start(struct core *core, const struct session_start *s, core_done_fn *done,
+                       void *data)
+{
+    const char *pod = s->pod ? s->pod : way_default_pod(core);
+    if (s->prompt && strlen(s->prompt) > TEXT_MAX)
+        return -EFBIG;
+    const struct way *w = way_or_reason(core, pod, done, data);
+    if (!w)
+        return 0;
+    const char *dir = s->directory ? s->directory : core->settings->opencode_directory;
+    bool own = strcmp(w->pod, core->settings->pod) == 0;
+    if (!s->directory && !own)
+        dir = NULL; /* the other pod knows its own default */
+    struct order *o =
+        order_new(core, "session.start", w->pod, "", dir ? dir : "", s->actor, done, data);
+    if (!o)
+        return -ENOMEM;
+    struct way_start start = {
+        .directory = dir,
+        .title = s->title,
+        .prompt = s->prompt,
+        .agent = s->agent,
+        .model = s->model,
+    };
+    core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
+    core->starting++;
+    int r = w->ops->start(w->data, &start, start_done, o);
+    if (r < 0) {
+        core->starting--;
+        order_free(o);
+    }
+    return r;
+}
+
+/* ---------------------------------------------------------------- message, abort */
+
+static int order_of_row(void *data, const struct session_row *row)
+{
+    struct order *o = data;
+    free(o->directory);
+    o->directory = strdup(row->directory);
+    return o->directory ? 0 : -ENOMEM;
+}
+
+/* Looks the session up and begins an order for it. NULL: `*ret_error` says why, 0 when it was
+ * answered already. */
+static struct order *order_for(struct core *core, const char *what, const char *pod,
+                               const char *session_id, const struct actor *actor,
+                               core_done_fn *done, void *data, int *ret_error)
+{
+    struct order *o = order_new(core, what, pod, session_id, "", actor, done, data);
+    if (!o) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    int r = store_session_get(core->store, pod, session_id, order_of_row, o);
+    if (r < 0) {
+        order_free(o);
+        if (r == -ENOENT && done)
+            done(data, -ENOENT, "there is no such session", session_id);
+        *ret_error = r == -ENOENT ? 0 : r;
+        return NULL;
+    }
+    return o;
+}
+
+int core_session_message(struct core *core, const char *pod, const char *session_id,
+                         const char *text, const struct actor *actor, core_done_fn *done,
+                         void *data)
+{
+    if (strlen(text) > TEXT_MAX)
+        return -EFBIG;
+    const struct way *w = way_or_reason(core, pod, done, data);
+    if (!w)
+        return 0;
+    int r = 0;
+    struct order *o = order_for(core, "session.message", pod, session_id, actor, done, data, &r);
+    if (!o)
+        return r;
+    core_audit(core, actor, "session.message", session_id, "");
+    struct way_message m = { .session_id = session_id, .directory = o->directory, .text = text };
+    r = w->ops->message(w->data, &m, order_done, o);
+    if (r < 0)
+        order_free(o);
+    return r;
+}
+
+int core_session_abort(struct core *core, const char *pod, const char *session_id,
+                       const struct actor *actor, core_done_fn *done, void *data)
+{
+    const struct way *w = way_or_reason(core, pod, done, data);
+    if (!w)
+        return 0;
+    int r = 0;
+    struct order *o = order_for(core, "session.abort", pod, session_id, actor, done, data, &r);
+    if (!o)
+        return r;
+    core_audit(core, actor, "session.abort", session_id, "");
+    r = w->ops->abort(w->data, session_id, o->directory, order_done, o);
+    if (r < 0)
+        order_free(o);
+    return r;
+}

@@ -1,0 +1,88 @@
+/* Inside the core room. */
+#pragma once
+
+#include "bridge/gateway/core/feed.h"
+#include "bridge/gateway/core/run.h"
+#include "bridge/gateway/store/rows.h"
+#include "bridge/gateway/store/store.h"
+
+#define CORE_CONNECTORS_MAX    8
+#define CORE_OPEN_REQUESTS_MAX 4000
+#define CORE_STARTING_MAX      16
+
+struct way {
+    struct way *next;
+    struct core *core;
+    enum way_kind kind;
+    char *pod, *instance;
+    const struct way_ops *ops;
+    void *data;
+    bool up;
+};
+
+struct delivery;
+
+struct core {
+    uv_loop_t *loop;
+    const struct settings *settings;
+    struct store *store;
+    struct http_client *http;
+    uint64_t deadline_ms;
+
+    struct connector connectors[CORE_CONNECTORS_MAX];
+    bool connector_stopped[CORE_CONNECTORS_MAX];
+    size_t n_connectors;
+    char *slack_state, *slack_reason, *opencode_reason;
+
+    struct way *ways;
+    struct delivery *deliveries;
+    unsigned open_requests;
+
+    /* While somebody's session_start is under way, new sessions are not told yet, so that they
+     * first appear with the person who began them. */
+    unsigned starting;
+    char *held_pod[CORE_STARTING_MAX], *held_id[CORE_STARTING_MAX];
+    size_t n_held;
+
+    uv_timer_t deadline_timer, stop_timer;
+    bool started, stopping;
+    void (*stop_done)(void *data);
+    void *stop_data;
+};
+
+/* ---- connectors (core.c) ---- */
+void core_tell_request(struct core *core, const char *pod, const char *id);
+void core_tell_session(struct core *core, const char *pod, const char *id);
+void core_tell_links(struct core *core);
+
+/* ---- ways (ways.c) ---- */
+/* The best way for what `instance` ("" any) asked: its own bridge, another bridge of the pod, the
+ * direct one; NULL when there is none. */
+struct way *way_for(struct core *core, const char *pod, const char *instance);
+unsigned way_bridges(struct core *core, const char *pod); /* pod NULL: of all pods */
+bool way_connected(struct core *core, const char *pod, const char *instance);
+const char *way_default_pod(struct core *core); /* NULL: none */
+
+/* ---- sessions (sessions.c) ---- */
+/* Copies the root's id of a session (the session itself when it is not known). NULL: no memory. */
+char *session_root(struct core *core, const char *pod, const char *session_id);
+/* Makes a row for a session that is only known by its id. */
+int session_touch(const struct feed *f, const char *session_id, const char *root_id);
+void session_view(const struct session_row *row, struct session *ret);
+
+/* ---- requests (requests.c) ---- */
+void request_view(const struct request_row *row, struct request *ret);
+/* Every open request of that session (not of its children) is void. */
+int requests_void_session(struct core *core, const char *pod, const char *session_id,
+                          const char *reason);
+int requests_void_missing(const struct feed *f, const struct feed_sync *s);
+/* OpenCode took the decision and has the request no more: the decision stands. */
+int request_confirm(struct core *core, const char *pod, const char *id);
+int request_void(struct core *core, const char *pod, const char *id, const char *reason);
+void requests_check_deadline(struct core *core);
+unsigned requests_count_open(struct core *core);
+
+/* ---- delivery of decisions (delivery.c) ---- */
+int delivery_start(struct core *core, const char *pod, const char *id);
+void delivery_kick(struct core *core, const char *pod);
+void delivery_free_all(struct core *core);
