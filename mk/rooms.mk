@@ -11,7 +11,7 @@ ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git ba
 LIBS_base/json   := -lcjson
 LIBS_base/yaml   := -lyaml
 LIBS_base/http   := -lcurl -luv
-LIBS_base/server := -lwebsockets -luv
+LIBS_base/server := -luv
 LIBS_base/ws     := -lwebsockets -luv
 LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
@@ -27,5 +27,5 @@ ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/core
-ROOMS_codev-probes  := probes base/http base/server base/uvcontrol base/json base/core
+ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/core

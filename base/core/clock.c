@@ -28,12 +28,12 @@ int64_t clock_wall_ms(void)
 void clock_rfc3339_at(char out[CLOCK_RFC3339_SIZE], int64_t wall_us)
 {
     time_t s = (time_t)(wall_us / 1000000);
-    int us = (int)(wall_us % 1000000);
+    unsigned us = (unsigned)(wall_us % 1000000) % 1000000;
     struct tm tm;
     char text[24];
     if (!gmtime_r(&s, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm))
         text[0] = '\0';
-    (void)snprintf(out, CLOCK_RFC3339_SIZE, "%s.%06dZ", text, us);
+    (void)snprintf(out, CLOCK_RFC3339_SIZE, "%.19s.%06uZ", text, us);
 }
 
 void clock_rfc3339(char out[CLOCK_RFC3339_SIZE])

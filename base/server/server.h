@@ -1,5 +1,6 @@
-/* HTTP and WebSocket server on libuv, by libwebsockets. Used by the gateway and by codev-probes.
- * Requests arrive whole (body included, bounded); answers are whole or a stream of chunks. */
+/* HTTP/1.1 and WebSocket server on libuv. Used by the gateway and by codev-probes. Requests arrive
+ * whole (body included, bounded); answers are whole or a stream of chunks. HTTP is read by our own
+ * strict parser (head.h); accepted WebSocket upgrades go on in libwebsockets (base/ws). */
 #pragma once
 
 #include "base/core/error.h"
@@ -40,15 +41,15 @@ struct server_ws_ops {
 
 struct server_options {
     uv_loop_t *loop;
-    const char *listen; /* "0.0.0.0", "127.0.0.1", "::" */
-    uint16_t port;      /* 0: any, see server_port() */
-    size_t max_body;    /* bytes of a request body; more: 413. 0: 1 MiB */
-    size_t max_message; /* bytes of a WebSocket message; more: close code 1009. 0: 1 MiB */
-    unsigned max_connections; /* 0: 1024 */
+    const char *listen;          /* "0.0.0.0", "127.0.0.1", "::" */
+    uint16_t port;               /* 0: any, see server_port() */
+    size_t max_body;             /* bytes of a request body; more: 413. 0: 1 MiB */
+    size_t max_message;          /* bytes of a WebSocket message; more: close code 1009. 0: 1 MiB */
+    unsigned max_connections;    /* 0: 1024 */
     uint64_t request_timeout_ms; /* header and body must have arrived by then: 408. 0: 10 s */
     uint64_t ws_ping_ms;         /* PING every so often, gone after three unanswered. 0: 20 s */
     server_request_fn *on_request;
-    const char *ws_path; /* "/ws/bridge"; NULL: none. Other paths: through on_open, it may refuse */
+    const char *ws_path; /* for people; every upgrade request goes through ws.on_open */
     struct server_ws_ops ws;
     void *data;
 };
@@ -56,7 +57,9 @@ struct server_options {
 /* Binds and listens. -EADDRINUSE and the like with `e`. */
 int server_new(struct server **ret, const struct server_options *options, struct error *e);
 uint16_t server_port(const struct server *s);
-/* Stops accepting, closes all; frees in the loop: run the loop until it is done. */
+/* Stops accepting and closes all, from within calling on_gone of the requests that wait and
+ * on_close of the WebSockets, and nothing after; frees in the loop: run the loop until it is done.
+ */
 void server_free(struct server *s);
 
 /* ---- a request. Strings live as long as the request. ---- */
@@ -70,7 +73,9 @@ const char *server_request_query(struct server_request *r, const char *name);
 const char *server_request_header(struct server_request *r, const char *name);
 const char *server_request_body(const struct server_request *r, size_t *ret_len);
 const char *server_request_peer(const struct server_request *r); /* numeric address */
-/* Told when the client goes away before the answer (or during a stream). After it, `r` is gone. */
+/* Told when the client goes away before the answer (or during a stream); one that only ends its
+ * sending side counts as gone. After it, `r` is gone. Without an on_gone, `r` stays valid and its
+ * answer finds nobody. */
 void server_request_on_gone(struct server_request *r, void (*fn)(void *data), void *data);
 
 /* Answers and ends. `headers`: NULL-terminated "Name: value" lines beyond content-type and
@@ -91,6 +96,7 @@ void server_stream_end(struct server_request *r);
 /* ---- a WebSocket connection ---- */
 const char *server_ws_path(struct server_ws *ws);
 const char *server_ws_header(struct server_ws *ws, const char *name); /* of the upgrade request */
+const char *server_ws_query(struct server_ws *ws, const char *name);  /* likewise, decoded */
 const char *server_ws_peer(struct server_ws *ws);
 void server_ws_set_data(struct server_ws *ws, void *data); /* for the user, NULL at first */
 void *server_ws_data(struct server_ws *ws);
