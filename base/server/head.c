@@ -227,7 +227,7 @@ static int check_framing(struct server_head *h, const char **ret_why)
 {
     const char *length = server_head_field(h, "content-length");
     const char *coding = server_head_field(h, "transfer-encoding");
-    uint64_t n;
+    uint64_t n = 0;
     *ret_why = "the length of the body is unclear";
     if (length && (coding || parse_u64(length, 0, INT64_MAX, &n) < 0))
         return 400;

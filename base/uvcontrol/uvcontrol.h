@@ -27,8 +27,8 @@ struct uvcontrol_options {
     const char *const *words; /* NULL-terminated request words, copied: {"probe", "ready", NULL} */
     uint64_t timeout_ms;      /* 0: 5000. For the whole answer; with `stream` for connecting and
                                  sending only */
-    int stream;               /* 1: lines come for as long as both live (`events`, `logs … follow`) */
-    size_t max_line;          /* 0: 1 MiB */
+    int stream;      /* 1: lines come for as long as both live (`events`, `logs … follow`) */
+    size_t max_line; /* 0: 1 MiB */
     uvcontrol_line_fn *on_line; /* may be NULL */
     uvcontrol_end_fn *on_end;   /* may be NULL */
     void *data;
