@@ -1,0 +1,68 @@
+#include "supervisor/config/environ.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/secrets.h"
+
+/* What does no harm to a program that holds tokens: TLS is verified all the same. */
+static const char *const harmless[] = {
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "TZ", "LANG",
+};
+
+/* The table's row for NAME or NAME_FILE. */
+static const struct secret_spec *secret_of(const char *name)
+{
+    char bare[64];
+    size_t n = strlen(name);
+    const struct secret_spec *s = secret_find(name);
+    if (s || n <= 5 || n >= sizeof bare || strcmp(name + n - 5, "_FILE") != 0)
+        return s;
+    memcpy(bare, name, n - 5);
+    bare[n - 5] = '\0';
+    return secret_find(bare);
+}
+
+bool env_file_secret(const char *name)
+{
+    const struct secret_spec *s = secret_of(name);
+    return s && !s->state_file && !s->per_boot;
+}
+
+/* The contract's own names, and settings: those go through the option table. */
+static bool reserved(const char *name)
+{
+    if (strncmp(name, "CODEV_", 6) == 0 || strcmp(name, "HOME") == 0 || secret_of(name))
+        return true;
+    for (int i = 0; i < OPT_MAX; i++)
+        if (option_table[i].variable && option_table[i].guarded &&
+            strcmp(option_table[i].variable, name) == 0)
+            return true;
+    return false;
+}
+
+bool env_file_passes(const struct builtin *b, const char *name)
+{
+    const char *set = getenv(name);
+    if (reserved(name) || (set && *set)) /* the environment is the stronger source */
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
+        if (strcmp(harmless[i], name) == 0)
+            return true;
+    return b->agent_side;
+}
+
+void env_file_warn(const struct config *c, struct buf *warnings)
+{
+    for (size_t i = 0; i < c->env_file.count; i++) {
+        const struct env_variable *v = &c->env_file.rows[i];
+        const struct secret_spec *s = secret_of(v->name);
+        if (s && !env_file_secret(v->name))
+            buf_printf(
+                warnings,
+                "%s:%u: %s is not taken from here, because the agent can write this file: set it "
+                "in the pod's environment\n",
+                c->env_file.path, v->line, v->name);
+    }
+}
