@@ -1,0 +1,140 @@
+#include "bridge/gateway/slack/blocks.h"
+
+#include "base/core/buf.h"
+#include "bridge/gateway/slack/text.h"
+
+#include <string.h>
+
+static cJSON *text_object(const char *type, const char *text, size_t max, unsigned flags)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    (void)text_put(&b, text, max, flags);
+    cJSON *j = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(j, "type", type);
+    (void)cJSON_AddStringToObject(j, "text", b.len ? buf_str(&b) : " ");
+    return j;
+}
+
+static cJSON *plain(const char *text, size_t max)
+{
+    cJSON *j = text_object("plain_text", text, max, TEXT_ONE_LINE);
+    /* Foreign text holds no :emoji: of ours. */
+    (void)cJSON_AddBoolToObject(j, "emoji", false);
+    return j;
+}
+
+static cJSON *add(cJSON *blocks, const char *type)
+{
+    cJSON *b = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(b, "type", type);
+    if (!cJSON_AddItemToArray(blocks, b)) {
+        cJSON_Delete(b);
+        return NULL;
+    }
+    return b;
+}
+
+void blocks_add_section(cJSON *blocks, const char *mrkdwn)
+{
+    cJSON *b = add(blocks, "section");
+    /* Escaped already; where it must be cut, an entity cut in two shows as it is: no harm. */
+    (void)cJSON_AddItemToObject(b, "text", text_object("mrkdwn", mrkdwn, BLOCKS_SECTION_MAX, 0));
+}
+
+bool blocks_add_code(cJSON *blocks, const char *raw)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    bool cut = text_put_middle(&text, raw, BLOCKS_CODE_MAX);
+    cJSON *b = add(blocks, "rich_text");
+    cJSON *outer = cJSON_AddArrayToObject(b, "elements");
+    cJSON *pre = add(outer, "rich_text_preformatted");
+    cJSON *inner = cJSON_AddArrayToObject(pre, "elements");
+    cJSON *t = add(inner, "text");
+    (void)cJSON_AddStringToObject(t, "text", text.len ? buf_str(&text) : " ");
+    return cut;
+}
+
+void blocks_add_context(cJSON *blocks, const char *mrkdwn, const char *raw)
+{
+    cJSON *b = add(blocks, "context");
+    cJSON *elements = cJSON_AddArrayToObject(b, "elements");
+    if (mrkdwn)
+        (void)cJSON_AddItemToArray(elements, text_object("mrkdwn", mrkdwn, 2000, 0));
+    if (raw)
+        (void)cJSON_AddItemToArray(elements, plain(raw, 1000));
+}
+
+#define MARKDOWN_MAX 11500 /* of 12,000; the whole message has a limit near 13,000 */
+
+bool blocks_add_markdown(cJSON *blocks, const char *markdown)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    bool cut = text_put(&text, markdown, MARKDOWN_MAX, 0);
+    cJSON *b = add(blocks, "markdown");
+    (void)cJSON_AddStringToObject(b, "text", text.len ? buf_str(&text) : " ");
+    return cut;
+}
+
+static void add_confirm(cJSON *button, const struct blocks_confirm *c)
+{
+    cJSON *j = cJSON_AddObjectToObject(button, "confirm");
+    (void)cJSON_AddItemToObject(j, "title", plain(c->title, 100));
+    (void)cJSON_AddItemToObject(j, "text", plain(c->text, 300));
+    (void)cJSON_AddItemToObject(j, "confirm", plain(c->confirm, 30));
+    (void)cJSON_AddItemToObject(j, "deny", plain(c->deny, 30));
+}
+
+void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks_button *buttons,
+                        size_t count)
+{
+    cJSON *b = add(blocks, "actions");
+    (void)cJSON_AddStringToObject(b, "block_id", block_id);
+    cJSON *elements = cJSON_AddArrayToObject(b, "elements");
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(buttons[i].value) > BLOCKS_VALUE_MAX)
+            continue;
+        cJSON *e = add(elements, "button");
+        (void)cJSON_AddStringToObject(e, "action_id", buttons[i].action_id);
+        (void)cJSON_AddItemToObject(e, "text", plain(buttons[i].label, 75));
+        (void)cJSON_AddStringToObject(e, "value", buttons[i].value);
+        if (buttons[i].style)
+            (void)cJSON_AddStringToObject(e, "style", buttons[i].style);
+        if (buttons[i].confirm)
+            add_confirm(e, buttons[i].confirm);
+    }
+    if (cJSON_GetArraySize(elements) == 0) /* an empty actions block is refused */
+        cJSON_DeleteItemFromArray(blocks, cJSON_GetArraySize(blocks) - 1);
+}
+
+cJSON *blocks_modal(const struct blocks_modal *m)
+{
+    cJSON *view = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(view, "type", "modal");
+    (void)cJSON_AddStringToObject(view, "callback_id", m->callback_id);
+    (void)cJSON_AddItemToObject(view, "title", plain(m->title, 24));
+    (void)cJSON_AddItemToObject(view, "submit", plain(m->submit, 24));
+    (void)cJSON_AddItemToObject(view, "close", plain(m->close, 24));
+    (void)cJSON_AddStringToObject(view, "private_metadata", m->private_metadata);
+    (void)cJSON_AddArrayToObject(view, "blocks");
+    return view;
+}
+
+cJSON *blocks_of(cJSON *view)
+{
+    return cJSON_GetObjectItemCaseSensitive(view, "blocks");
+}
+
+void blocks_add_input(cJSON *blocks, const char *block_id, const char *action_id, const char *label,
+                      const char *placeholder, int max_length, bool optional)
+{
+    cJSON *b = add(blocks, "input");
+    (void)cJSON_AddStringToObject(b, "block_id", block_id);
+    (void)cJSON_AddItemToObject(b, "label", plain(label, 2000));
+    (void)cJSON_AddBoolToObject(b, "optional", optional);
+    cJSON *e = cJSON_AddObjectToObject(b, "element");
+    (void)cJSON_AddStringToObject(e, "type", "plain_text_input");
+    (void)cJSON_AddStringToObject(e, "action_id", action_id);
+    (void)cJSON_AddBoolToObject(e, "multiline", true);
+    (void)cJSON_AddNumberToObject(e, "max_length", max_length);
+    (void)cJSON_AddItemToObject(e, "placeholder", plain(placeholder, 150));
+}

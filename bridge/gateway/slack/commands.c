@@ -1,0 +1,266 @@
+#include "bridge/gateway/slack/commands.h"
+
+#include "base/core/log.h"
+#include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/threads.h"
+#include "bridge/gateway/slack/users.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#define LIST_MAX 10
+
+struct command {
+    struct slack *s;
+    const char *user, *channel, *response_url;
+    const char *rest; /* what follows the verb */
+};
+
+typedef void verb_fn(const struct command *c, struct buf *answer);
+
+static verb_fn do_start, do_list, do_status, do_stop, do_resume, do_cleanup, do_help;
+
+static const struct {
+    const char *name;
+    verb_fn *fn;
+    const char *help;
+} verbs[] = {
+    { "start", do_start, "`/opencode start TEXT` starts a session with that task" },
+    { "list", do_list, "`/opencode list` shows the latest sessions" },
+    { "status", do_status, "`/opencode status` shows what is connected and what waits" },
+    { "stop", do_stop, "`!stop` in a session's thread ends what it is doing" },
+    { "resume", do_resume, "a reply in a session's thread goes on with it, also days later" },
+    { "cleanup", do_cleanup, NULL },
+    { "help", do_help, "`allow`, `always`, `deny REASON` in a thread do what the buttons do" },
+};
+
+static cJSON *message(const char *text)
+{
+    cJSON *m = cJSON_CreateObject();
+    json_add_str(m, "response_type", "ephemeral");
+    json_add_str(m, "text", text);
+    return m;
+}
+
+/* ---------------------------------------------------------------- start */
+
+struct start {
+    struct slack *s;
+    char *user, *response_url, *prompt;
+};
+
+static void start_free(void *data)
+{
+    struct start *st = data;
+    if (!st)
+        return;
+    free(st->user);
+    free(st->response_url);
+    free(st->prompt);
+    free(st);
+}
+
+static void start_free_ptr(struct start **st)
+{
+    start_free(*st);
+}
+#define _cleanup_start_ _cleanup_(start_free_ptr)
+
+static void respond(const struct start *st, const char *text)
+{
+    api_respond(st->s->api, st->response_url, message(text));
+}
+
+struct pod_of {
+    const char *session_id;
+    char *pod;
+};
+
+static int match_session(void *data, const struct session *s)
+{
+    struct pod_of *p = data;
+    if (strcmp(s->id, p->session_id) != 0)
+        return 0;
+    p->pod = strdup(s->pod);
+    return 1;
+}
+
+static void on_started(void *data, int error, const char *why, const char *session_id)
+{
+    _cleanup_start_ struct start *st = data;
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    if (error || !session_id || !*session_id) {
+        buf_puts(&b, ":warning: The session could not be started: ");
+        (void)text_put(&b, why && *why ? why : strerror(error ? -error : EPROTO), 400,
+                       TEXT_ESCAPE | TEXT_ONE_LINE);
+        respond(st, buf_str(&b));
+        return;
+    }
+    struct pod_of p = { .session_id = session_id };
+    (void)core_each_session(st->s->core, match_session, &p);
+    int r = threads_ensure(st->s->threads, p.pod ? p.pod : st->s->set->pod, session_id);
+    free(p.pod);
+    if (r < 0) {
+        log_warn("slack: no thread for a session that was started here: %s", strerror(-r));
+        return;
+    }
+    buf_printf(&b, "Started. It goes on in its thread in <#%s>.", st->s->set->slack_channel);
+    respond(st, buf_str(&b));
+}
+
+static void start_session(void *data, bool may)
+{
+    _cleanup_start_ struct start *st = data;
+    if (!may) {
+        respond(st, users_refusal(st->s->users));
+        return;
+    }
+    struct actor actor = { CONNECTOR, st->user, users_name(st->s->users, st->user) };
+    struct session_start start = { .prompt = st->prompt, .actor = &actor };
+    int r = core_session_start(st->s->core, &start, on_started, st);
+    if (r < 0)
+        respond(st, ":warning: The session could not be started: OpenCode is not connected.");
+    else
+        (void)TAKE_PTR(st);
+}
+
+static void do_start(const struct command *c, struct buf *answer)
+{
+    const char *channel = c->s->set->slack_channel;
+    if (!*c->rest) {
+        buf_puts(answer, "Say what to do: `/opencode start TEXT`. Or mention me in a message.");
+        return;
+    }
+    if (!channel || !*channel) {
+        buf_puts(answer, "`SLACK_CHANNEL_ID` is not set, so I don't know where the thread "
+                         "belongs. Mention me in a message instead.");
+        return;
+    }
+    _cleanup_start_ struct start *st = calloc(1, sizeof *st);
+    if (!st)
+        return;
+    st->s = c->s;
+    st->user = strdup(c->user);
+    st->response_url = strdup(c->response_url);
+    st->prompt = strdup(c->rest);
+    if (!st->user || !st->response_url || !st->prompt)
+        return;
+    buf_puts(answer, "Starting a session\xe2\x80\xa6");
+    struct start *all = TAKE_PTR(st);
+    users_ask(c->s->users, c->user, start_session, start_free, all);
+}
+
+/* ---------------------------------------------------------------- the others */
+
+struct listing {
+    struct buf *out;
+    size_t count;
+};
+
+static int list_session(void *data, const struct session *s)
+{
+    struct listing *l = data;
+    buf_puts(l->out, "\xe2\x80\xa2 *");
+    (void)text_put(l->out, *s->title ? s->title : s->id, 80, TEXT_ESCAPE | TEXT_ONE_LINE);
+    buf_printf(l->out, "* \xc2\xb7 %s \xc2\xb7 ", session_status_name(s->status));
+    (void)text_put(l->out, s->directory, 100, TEXT_ESCAPE | TEXT_ONE_LINE);
+    buf_putc(l->out, '\n');
+    return ++l->count == LIST_MAX;
+}
+
+static void do_list(const struct command *c, struct buf *answer)
+{
+    struct listing l = { .out = answer };
+    (void)core_each_session(c->s->core, list_session, &l);
+    if (!l.count)
+        buf_puts(answer, "There are no sessions yet. `/opencode start TEXT` begins one.");
+}
+
+static int count_request(void *data, const struct request *r)
+{
+    *(unsigned *)data += r->state == REQUEST_PENDING;
+    return 0;
+}
+
+static void do_status(const struct command *c, struct buf *answer)
+{
+    struct link_state links = { 0 };
+    unsigned waiting = 0;
+    core_links(c->s->core, &links);
+    (void)core_each_request(c->s->core, true, count_request, &waiting);
+    buf_printf(answer, "OpenCode: %s (", links.opencode ? links.opencode : "none");
+    (void)text_put(answer,
+                   links.opencode_reason && *links.opencode_reason ? links.opencode_reason : "fine",
+                   200, TEXT_ESCAPE | TEXT_ONE_LINE);
+    buf_printf(answer, ")\nBridge plugins connected: %u\nRequests that wait: %u", links.bridges,
+               waiting);
+}
+
+static void do_stop(const struct command *c, struct buf *answer)
+{
+    (void)c;
+    buf_puts(answer, "Commands can't be used in threads. Write `!stop` in the session's thread.");
+}
+
+static void do_resume(const struct command *c, struct buf *answer)
+{
+    (void)c;
+    buf_puts(answer, "Just reply in the session's thread: it goes on from there.");
+}
+
+static void do_cleanup(const struct command *c, struct buf *answer)
+{
+    (void)c;
+    buf_puts(answer, "There is nothing to clean up: these sessions use the pod's own folder.");
+}
+
+static void do_help(const struct command *c, struct buf *answer)
+{
+    (void)c;
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (verbs[i].help)
+            buf_printf(answer, "\xe2\x80\xa2 %s\n", verbs[i].help);
+    buf_puts(answer, "\xe2\x80\xa2 a mention or a direct message starts a session in its own "
+                     "thread");
+}
+
+static void opencode(struct command *c, const char *text, struct buf *answer)
+{
+    size_t n = strcspn(text, " \t\n");
+    c->rest = text + n + strspn(text + n, " \t\n");
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (strlen(verbs[i].name) == n && strncasecmp(verbs[i].name, text, n) == 0) {
+            verbs[i].fn(c, answer);
+            return;
+        }
+    do_help(c, answer);
+}
+
+cJSON *commands_handle(struct slack *s, const cJSON *payload)
+{
+    struct command c = {
+        .s = s,
+        .user = json_str(payload, "user_id", ""),
+        .channel = json_str(payload, "channel_id", ""),
+        .response_url = json_str(payload, "response_url", ""),
+        .rest = "",
+    };
+    const char *command = json_str(payload, "command", "");
+    const char *text = json_str(payload, "text", "");
+    _cleanup_buf_ struct buf answer = BUF_INIT, words = BUF_INIT;
+    users_learn(s->users, c.user, json_str(payload, "user_name", ""));
+    text_from_slack(&words, text, s->bot_user);
+    if (users_may(s->users, c.user) == 0) {
+        struct actor actor = { CONNECTOR, c.user, users_name(s->users, c.user) };
+        core_audit(s->core, &actor, "refused", command, "not among those who may");
+        buf_puts(&answer, users_refusal(s->users));
+    } else if (strcmp(command, "/opencode") == 0) {
+        opencode(&c, buf_str(&words), &answer);
+    } else if (strcmp(command, "/focus") == 0) {
+        buf_puts(&answer, "Requests are shown here and on the web page, both at once; whoever "
+                          "answers first decides.");
+    }
+    return answer.len ? message(buf_str(&answer)) : NULL;
+}

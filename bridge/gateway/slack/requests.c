@@ -1,0 +1,143 @@
+#include "bridge/gateway/slack/requests.h"
+
+#include "base/core/log.h"
+#include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/outbox.h"
+#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/threads.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const state_names[REQUEST_STATE_MAX] = {
+    [REQUEST_PENDING] = "pending",
+    [REQUEST_DECIDING] = "deciding",
+    [REQUEST_SETTLED] = "settled",
+};
+
+struct shown {
+    bool known; /* it has a message */
+    bool up_to_date;
+    const char *fingerprint;
+};
+
+static int compare(void *data, const struct store_place *p)
+{
+    struct shown *w = data;
+    w->known = true;
+    w->up_to_date = strcmp(p->extra, w->fingerprint) == 0;
+    return 0;
+}
+
+static void put_update(struct slack *s, const struct request *r, const char *fingerprint)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "update:request:%s:%s", r->pod, r->id);
+    (void)outbox_put(s->outbox, &(struct outgoing){
+                                    .key = buf_str(&key),
+                                    .lane = buf_str(&key),
+                                    .args = permission_message(r),
+                                    .place = { "request", r->pod, r->id },
+                                    .extra = fingerprint,
+                                    .shown = state_names[r->state],
+                                    .update = true,
+                                    .again = true,
+                                });
+}
+
+/* A settled one is not posted: the outbox drops it and says that it was shown. */
+static void put_post(struct slack *s, const struct request *r, const char *key,
+                     const char *fingerprint, bool again)
+{
+    int e =
+        r->state == REQUEST_SETTLED ? 0 : threads_ensure(s->threads, r->pod, r->root_session_id);
+    if (e == -ENOTCONN) {
+        slack_problem(s, PROBLEM_NOTE,
+                      "SLACK_CHANNEL_ID is not set: only sessions that were started in Slack are "
+                      "shown there");
+        return;
+    }
+    if (e < 0 && e != -ENOENT)
+        log_warn("slack: no thread for a request, posting it in the channel: %s", strerror(-e));
+    _cleanup_buf_ struct buf lane = BUF_INIT;
+    threads_lane(&lane, r->pod, r->root_session_id);
+    (void)outbox_put(s->outbox, &(struct outgoing){
+                                    .key = key,
+                                    .lane = buf_str(&lane),
+                                    .args = permission_message(r),
+                                    .thread = { "session", r->pod, r->root_session_id },
+                                    .place = { "request", r->pod, r->id },
+                                    .extra = fingerprint,
+                                    .shown = state_names[r->state],
+                                    .again = again,
+                                });
+}
+
+void requests_changed(struct slack *s, const struct request *r)
+{
+    if ((unsigned)r->state >= REQUEST_STATE_MAX)
+        return;
+    _cleanup_buf_ struct buf key = BUF_INIT, fingerprint = BUF_INIT;
+    buf_printf(&key, "request:%s:%s", r->pod, r->id);
+    permission_fingerprint(&fingerprint, r);
+    struct shown shown = { .fingerprint = buf_str(&fingerprint) };
+    (void)store_place_get(s->store, CONNECTOR, "request", r->pod, r->id, compare, &shown);
+    bool settled = r->state == REQUEST_SETTLED;
+    if (shown.known) {
+        /* A settled one that is offered again was shown, but the core did not hear of it. */
+        if (!shown.up_to_date || settled)
+            put_update(s, r, buf_str(&fingerprint));
+        return;
+    }
+    switch (outbox_fate(s->outbox, buf_str(&key))) {
+    case FATE_NONE:
+    case FATE_QUEUED:
+        put_post(s, r, buf_str(&key), buf_str(&fingerprint), false);
+        break;
+    case FATE_SENDING:
+        put_update(s, r, buf_str(&fingerprint));
+        break;
+    case FATE_DONE:   /* somebody deleted the message */
+    case FATE_FAILED: /* Slack refused it for good */
+        if (settled)
+            put_post(s, r, buf_str(&key), buf_str(&fingerprint), true);
+        break;
+    }
+}
+
+void requests_gone(struct slack *s, const char *pod, const char *request_id, const char *channel,
+                   const char *ts)
+{
+    struct shown shown = { .fingerprint = "gone" };
+    int e = store_place_get(s->store, CONNECTOR, "request", pod, request_id, compare, &shown);
+    if (e == -ENOENT)
+        e = store_place_put(s->store, &(struct store_place){
+                                          .connector = CONNECTOR,
+                                          .kind = "request",
+                                          .pod = pod,
+                                          .id = request_id,
+                                          .channel = channel,
+                                          .ts = ts,
+                                          .thread_ts = ts,
+                                          .extra = "",
+                                      });
+    if (e < 0 || shown.up_to_date)
+        return;
+    cJSON *m = cJSON_CreateObject();
+    json_add_str(m, "text", "This request is no longer waiting.");
+    blocks_add_section(cJSON_AddArrayToObject(m, "blocks"),
+                       ":heavy_minus_sign: This request is no longer waiting: OpenCode has it no "
+                       "more.");
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "update:request:%s:%s", pod, request_id);
+    (void)outbox_put(s->outbox, &(struct outgoing){
+                                    .key = buf_str(&key),
+                                    .lane = buf_str(&key),
+                                    .args = m,
+                                    .place = { "request", pod, request_id },
+                                    .extra = "gone",
+                                    .update = true,
+                                    .again = true,
+                                });
+}

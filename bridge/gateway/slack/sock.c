@@ -1,0 +1,471 @@
+#include "bridge/gateway/slack/sock.h"
+
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "base/ws/ws.h"
+#include "bridge/gateway/slack/commands.h"
+#include "bridge/gateway/slack/decide.h"
+#include "bridge/gateway/slack/envelope.h"
+#include "bridge/gateway/slack/inbound.h"
+#include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/sock_table.h"
+#include "bridge/gateway/slack/timer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define SILENCE_MS      25000 /* Slack pings every 10 s */
+#define HELLO_MS        15000 /* TCP, TLS, upgrade and hello together */
+#define OLD_LINGER_MS   2000  /* what was on its way to the old connection is still acknowledged */
+#define BACKOFF_MIN_MS  500
+#define BACKOFF_MAX_MS  30000
+#define STABLE_MS       10000 /* up for so long, the back-off begins anew */
+#define REST_MS         120000
+#define TOKEN_MS        60000 /* a wrong token is tried again, slowly */
+#define REFRESH_EARLY_S 90    /* before the announced end of a connection */
+#define ASK_ONCE_MS     400   /* less than any retry takes: the table says when to ask again */
+
+enum role { ROLE_NEXT, ROLE_CURRENT, ROLE_OLD };
+
+struct conn {
+    struct sock *sock;
+    struct ws *ws;
+    enum role role;
+    uint64_t heard_ms;
+    struct timer *timer; /* hello, then silence; for an old one its end */
+    uint64_t refresh_ms; /* monotonic: when it announced to end, less a little; 0: not said */
+    struct conn *link;   /* of the list of all */
+};
+
+struct sock {
+    struct slack *s;
+    struct ws_client *client;
+    enum sock_state state;
+    struct timer *timer;
+    struct conn *conns, *current, *next;
+    unsigned failures;     /* in a row, for the back-off */
+    uint64_t retry_min_ms; /* Retry-After, or that a token is wrong */
+    uint64_t up_ms;        /* monotonic: when the last hello came; 0: that was counted already */
+    bool asking;
+    char *url;
+};
+
+static void event(struct sock *k, enum sock_event e);
+
+/* ---------------------------------------------------------------- connections */
+
+static void conn_drop(struct conn *c)
+{
+    struct sock *k = c->sock;
+    struct conn **at = &k->conns;
+    while (*at && *at != c)
+        at = &(*at)->link;
+    if (*at)
+        *at = c->link;
+    if (k->current == c)
+        k->current = NULL;
+    if (k->next == c)
+        k->next = NULL;
+    timer_free(c->timer);
+    free(c);
+}
+
+/* It ended or is given up: its part in the play tells what that means. */
+static void conn_ended(struct conn *c, const char *why)
+{
+    struct sock *k = c->sock;
+    enum role role = c->role;
+    log_debug("slack: connection ended: %s", why);
+    conn_drop(c);
+    if (role == ROLE_CURRENT)
+        event(k, SOCK_LOST);
+    else if (role == ROLE_NEXT)
+        event(k, SOCK_NEXT_LOST);
+}
+
+static void on_close(void *data, struct ws *ws, int code, const char *reason)
+{
+    (void)ws;
+    (void)code;
+    conn_ended(data, reason ? reason : "");
+}
+
+static void conn_abandon(struct conn *c, const char *why)
+{
+    ws_abandon(c->ws);
+    conn_ended(c, why);
+}
+
+static void watch(struct conn *c)
+{
+    uint64_t now = clock_mono_ms(), wait = c->heard_ms + SILENCE_MS - now;
+    if (c->refresh_ms && c->refresh_ms > now && c->refresh_ms - now < wait)
+        wait = c->refresh_ms - now;
+    timer_start(c->timer, wait);
+}
+
+static void on_conn_timer(void *data)
+{
+    struct conn *c = data;
+    uint64_t now = clock_mono_ms();
+    if (c->role == ROLE_OLD) {
+        ws_close(c->ws, 1000);
+        return;
+    }
+    if (c->role == ROLE_NEXT) {
+        conn_abandon(c, "no hello in time");
+        return;
+    }
+    if (now - c->heard_ms >= SILENCE_MS) {
+        log_warn("slack: nothing heard for %d s, connecting anew", SILENCE_MS / 1000);
+        conn_abandon(c, "silence");
+        return;
+    }
+    struct sock *k = c->sock;
+    bool refresh = c->refresh_ms && now >= c->refresh_ms;
+    if (refresh)
+        c->refresh_ms = 0;
+    watch(c);
+    if (refresh)
+        event(k, SOCK_REFRESH);
+}
+
+static void heard(struct conn *c)
+{
+    c->heard_ms = clock_mono_ms(); /* the timer looks at it when it fires */
+}
+
+static void on_ping(void *data, struct ws *ws)
+{
+    (void)ws;
+    heard(data);
+}
+
+/* ---------------------------------------------------------------- envelopes */
+
+static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
+{
+    if (!*f->envelope_id)
+        return;
+    _cleanup_free_ char *text =
+        envelope_ack_text(f->envelope_id, f->accepts_payload ? payload : NULL);
+    int r = text ? ws_send(c->ws, text, strlen(text)) : -ENOMEM;
+    if (r < 0)
+        log_error("slack: cannot acknowledge an envelope: %s", strerror(-r));
+}
+
+static void on_interactive(struct slack *s, const cJSON *payload)
+{
+    static const struct {
+        const char *type;
+        void (*fn)(struct slack *s, const cJSON *payload);
+    } handlers[] = {
+        { "block_actions", decide_block_actions },
+        { "view_submission", decide_view_submission },
+        { "message_action", inbound_shortcut },
+    };
+    const char *type = json_str(payload, "type", "");
+    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
+        if (strcmp(handlers[i].type, type) == 0)
+            handlers[i].fn(s, payload);
+}
+
+static void on_hello(struct conn *c, const struct frame *f)
+{
+    struct sock *k = c->sock;
+    if (c->role != ROLE_NEXT)
+        return;
+    if (f->lifetime_s > REFRESH_EARLY_S * 2)
+        c->refresh_ms = clock_mono_ms() + (uint64_t)(f->lifetime_s - REFRESH_EARLY_S) * 1000;
+    if (f->connections > 1 && !k->current)
+        log_warn("slack: %d connections of this app are open: another program uses the same "
+                 "tokens and takes a share of all that people do",
+                 f->connections);
+    event(k, SOCK_HELLO);
+}
+
+/* There is no room for a second one just now; the first is kept. */
+static void next_refused(struct conn *c)
+{
+    struct sock *k = c->sock;
+    c->role = ROLE_OLD;
+    k->next = NULL;
+    k->retry_min_ms = REST_MS;
+    timer_stop(c->timer);
+    ws_close(c->ws, 1000);
+    event(k, SOCK_NEXT_LOST);
+}
+
+static void on_disconnect(struct conn *c, const struct frame *f)
+{
+    static const enum sock_event events[] = {
+        [DISCONNECT_REFRESH] = SOCK_REFRESH,
+        [DISCONNECT_DISABLED] = SOCK_DISABLED,
+        [DISCONNECT_TOO_MANY] = SOCK_TOO_MANY,
+    };
+    struct sock *k = c->sock;
+    enum disconnect_kind kind = disconnect_kind_of(f->reason);
+    log_info("slack: disconnect announced: %.40s", f->reason);
+    if (kind == DISCONNECT_DISABLED)
+        slack_problem(k->s, PROBLEM_SOCKET,
+                      "link_disabled: Socket Mode was switched off; switch it on in the app's "
+                      "settings");
+    else if (kind == DISCONNECT_TOO_MANY)
+        slack_problem(k->s, PROBLEM_SOCKET,
+                      "too_many_websockets: more than 10 connections of this app are open; stop "
+                      "the other programs that use its tokens");
+    if (c->role == ROLE_NEXT && k->current && kind == DISCONNECT_TOO_MANY) {
+        next_refused(c);
+        return;
+    }
+    if (c->role == ROLE_CURRENT || kind != DISCONNECT_REFRESH)
+        event(k, events[kind]);
+}
+
+/* Acknowledged first, then done. The ack leaves when this callback returns to the loop; nothing
+ * below waits for anything. */
+static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
+{
+    (void)ws;
+    struct conn *c = data;
+    struct slack *s = c->sock->s;
+    _cleanup_frame_ struct frame f;
+    heard(c);
+    frame_parse(&f, msg, len);
+    switch (f.kind) {
+    case FRAME_HELLO:
+        on_hello(c, &f);
+        break;
+    case FRAME_DISCONNECT:
+        on_disconnect(c, &f);
+        break;
+    case FRAME_EVENTS:
+        ack(c, &f, NULL);
+        inbound_event(s, f.payload);
+        break;
+    case FRAME_INTERACTIVE:
+        ack(c, &f, NULL);
+        on_interactive(s, f.payload);
+        break;
+    case FRAME_SLASH: { /* its ack carries the answer; it is found without waiting */
+        _cleanup_json_ cJSON *answer = commands_handle(s, f.payload);
+        ack(c, &f, answer);
+        break;
+    }
+    case FRAME_UNKNOWN:
+    case FRAME_KIND_MAX:
+        ack(c, &f, NULL);
+        log_debug("slack: a frame of %zu bytes that is not understood", len);
+        break;
+    }
+}
+
+static void on_open(void *data, struct ws *ws)
+{
+    (void)ws;
+    heard(data);
+}
+
+/* ---------------------------------------------------------------- actions */
+
+static void on_url(void *data, const struct api_result *r);
+
+static void do_ask(struct sock *k)
+{
+    k->retry_min_ms = 0;
+    if (k->asking) /* the answer to an earlier question is as good */
+        return;
+    int r = api_call(k->s->api, SLACK_CONNECTIONS_OPEN, NULL, ASK_ONCE_MS, on_url, k);
+    if (r < 0)
+        event(k, SOCK_URL_FAILED);
+    else
+        k->asking = true;
+}
+
+static void on_url(void *data, const struct api_result *r)
+{
+    struct sock *k = data;
+    k->asking = false;
+    if (k->state != SOCK_ASKING && k->state != SOCK_UP_ASKING)
+        return;
+    const char *url = json_str(r->body, "url", "");
+    if (r->ok && (strncmp(url, "wss://", 6) == 0 || strncmp(url, "ws://", 5) == 0)) {
+        free(k->url);
+        k->url = strdup(url);
+        event(k, k->url ? SOCK_URL : SOCK_URL_FAILED);
+        return;
+    }
+    k->retry_min_ms = r->retry_after_ms;
+    if (!r->ok && (r->class == SLACK_ERROR_TOKEN || r->class == SLACK_ERROR_SETUP)) {
+        slack_problem(k->s, PROBLEM_SOCKET, r->message);
+        k->retry_min_ms = TOKEN_MS;
+    } else {
+        slack_problem(k->s, PROBLEM_NETWORK, r->ok ? "Slack named no address" : r->message);
+    }
+    event(k, SOCK_URL_FAILED);
+}
+
+static void do_join(struct sock *k)
+{
+    _cleanup_free_ char *url = TAKE_PTR(k->url);
+    struct conn *c = calloc(1, sizeof *c);
+    struct error e = ERROR_INIT;
+    int r = -ENOMEM;
+    if (c)
+        c->timer = timer_new(k->s->loop, on_conn_timer, c);
+    if (c && c->timer) {
+        c->sock = k;
+        c->heard_ms = clock_mono_ms();
+        r = ws_open(k->client,
+                    &(struct ws_options){
+                        .url = url,
+                        .ops = { .on_open = on_open,
+                                 .on_message = on_message,
+                                 .on_ping = on_ping,
+                                 .on_close = on_close },
+                        .data = c,
+                    },
+                    &c->ws, &e);
+    }
+    if (r < 0) {
+        log_warn("slack: cannot connect: %s", *e.message ? e.message : strerror(-r));
+        if (c)
+            timer_free(c->timer);
+        free(c);
+        event(k, SOCK_NEXT_LOST);
+        return;
+    }
+    c->link = k->conns;
+    k->conns = k->next = c;
+    timer_start(c->timer, HELLO_MS);
+}
+
+static void do_promote(struct sock *k)
+{
+    struct conn *old = k->current;
+    if (old) {
+        old->role = ROLE_OLD;
+        timer_start(old->timer, OLD_LINGER_MS);
+    }
+    k->current = k->next;
+    k->next = NULL;
+    k->current->role = ROLE_CURRENT;
+    k->up_ms = clock_mono_ms();
+    watch(k->current);
+    log_info("slack: connected%s", old ? " anew, without a gap" : "");
+    slack_problem(k->s, PROBLEM_SOCKET, NULL);
+    slack_problem(k->s, PROBLEM_NETWORK, NULL);
+}
+
+static uint64_t random_below(uint64_t n)
+{
+    uint64_t v = 0;
+    if (getrandom(&v, sizeof v, GRND_NONBLOCK) != (ssize_t)sizeof v)
+        v = clock_mono_us();
+    return n ? v % n : 0;
+}
+
+/* Full jitter: anywhere between nothing and the ceiling, so that many don't come back at once. */
+static void do_retry(struct sock *k)
+{
+    if (k->up_ms && clock_mono_ms() - k->up_ms >= STABLE_MS)
+        k->failures = 0;
+    k->up_ms = 0;
+    unsigned doublings = k->failures < 6 ? k->failures : 6;
+    uint64_t ceiling = (uint64_t)BACKOFF_MIN_MS << doublings;
+    uint64_t wait = random_below(ceiling < BACKOFF_MAX_MS ? ceiling : BACKOFF_MAX_MS);
+    k->failures++;
+    if (k->retry_min_ms)
+        wait += k->retry_min_ms;
+    timer_start(k->timer, wait);
+    log_debug("slack: connecting again in %" PRIu64 " ms", wait);
+}
+
+/* Each closes by itself, politely; none of their ends means anything any more. */
+static void close_all(struct sock *k)
+{
+    k->current = k->next = NULL;
+    for (struct conn *c = k->conns; c; c = c->link) {
+        timer_stop(c->timer);
+        c->role = ROLE_OLD;
+        ws_close(c->ws, 1000);
+    }
+}
+
+static void do_rest(struct sock *k)
+{
+    close_all(k);
+    timer_start(k->timer, REST_MS + random_below(REST_MS / 2));
+}
+
+static void do_stop(struct sock *k)
+{
+    timer_stop(k->timer);
+    close_all(k);
+}
+
+static void event(struct sock *k, enum sock_event e)
+{
+    static void (*const actions[])(struct sock *) = {
+        [SOCK_DO_NOTHING] = NULL,       [SOCK_DO_ASK] = do_ask,     [SOCK_DO_JOIN] = do_join,
+        [SOCK_DO_PROMOTE] = do_promote, [SOCK_DO_RETRY] = do_retry, [SOCK_DO_REST] = do_rest,
+        [SOCK_DO_STOP] = do_stop,
+    };
+    struct sock_move m = sock_table_move(k->state, e);
+    if (m.to != k->state)
+        log_debug("slack: connection %s \xe2\x86\x92 %s", sock_state_name(k->state),
+                  sock_state_name(m.to));
+    k->state = m.to;
+    if (actions[m.action])
+        actions[m.action](k);
+    slack_connected(k->s, k->current != NULL);
+}
+
+static void on_timer(void *data)
+{
+    event(data, SOCK_TIMER);
+}
+
+/* ---------------------------------------------------------------- door */
+
+int sock_new(struct sock **ret, struct slack *s, struct error *e)
+{
+    struct sock *k = calloc(1, sizeof *k);
+    if (!k)
+        return error_set_errno(e, -ENOMEM, "slack");
+    k->s = s;
+    k->timer = timer_new(s->loop, on_timer, k);
+    int r = k->timer ? ws_client_new(&k->client, s->loop, NULL, e)
+                     : error_set_errno(e, -ENOMEM, "slack");
+    if (r < 0) {
+        timer_free(k->timer);
+        free(k);
+        return r;
+    }
+    *ret = k;
+    return 0;
+}
+
+void sock_start(struct sock *k)
+{
+    timer_start(k->timer, 0);
+}
+
+void sock_stop(struct sock *k)
+{
+    event(k, SOCK_STOP);
+}
+
+void sock_free(struct sock *k)
+{
+    if (!k)
+        return;
+    while (k->conns)
+        conn_drop(k->conns);
+    ws_client_free(k->client);
+    timer_free(k->timer);
+    free(k->url);
+    free(k);
+}
