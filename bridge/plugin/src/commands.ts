@@ -10,6 +10,8 @@ import type { Busy, Json, Session } from "./types.js";
 const AT_ONCE_MAX = 64;
 const REMEMBERED_MAX = 256;
 const REMEMBERED_MS = 10 * 60_000;
+const LOAD_ATTEMPTS = 20;
+const LOAD_PAUSE_MS = 100;
 const TASK_MAX = 262_144;
 const MESSAGES_CHARS_MAX = 250_000; // JSON may take six bytes for one character
 const PART_CHARS_MAX = 100_000;
@@ -209,10 +211,7 @@ const COMMANDS: Record<string, Run> = {
     const wanted = f.directory("directory");
     let directories = c.host.directories();
     if (wanted !== undefined) {
-      // any request loads the directory, and the plugin with it
-      await c.api(wanted).get("/session/status", { query: { directory: wanted } });
-      directories = c.host.directories().filter((d) => d.path === wanted);
-      if (directories.length === 0) throw new Refusal("failed", `${wanted} was not loaded`);
+      directories = await c.load(wanted);
     }
     await Promise.all(directories.map((d) => d.sync()));
     return { type: "state.sync.result", directories: directories.map((d) => d.path) };
@@ -316,6 +315,17 @@ export class Commands {
     const first = this.host.directories()[0];
     if (!first) throw bad("no directory is loaded: name one");
     return first.path;
+  }
+
+  /** Any request makes OpenCode load a directory, and the plugin with it; again while it unloads it. */
+  async load(path: string): Promise<Directory[]> {
+    for (let attempt = 0; attempt < LOAD_ATTEMPTS; attempt++) {
+      await this.api(path).get("/session/status", { query: { directory: path } });
+      const loaded = this.host.directories().filter((d) => d.path === path);
+      if (loaded.length > 0) return loaded;
+      await new Promise((resolve) => setTimeout(resolve, LOAD_PAUSE_MS));
+    }
+    throw new Refusal("failed", `OpenCode did not load ${path} with the plugin`);
   }
 
   requestDirectory(f: Fields, requestId: string): string {
