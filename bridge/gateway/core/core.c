@@ -75,11 +75,50 @@ int core_add_connector(struct core *core, const struct connector *c)
     return 0;
 }
 
+/* One thing to tell when the batch is stored. */
+struct telling {
+    struct telling *next;
+    bool session; /* else a request */
+    char *pod, *id;
+};
+
+static void telling_free(struct telling *t)
+{
+    free(t->pod);
+    free(t->id);
+    free(t);
+}
+
+/* False: there is no batch, tell it now. */
+static bool telling_defer(struct core *core, bool session, const char *pod, const char *id)
+{
+    if (!core->batch)
+        return false;
+    for (struct telling *t = core->tellings; t; t = t->next)
+        if (t->session == session && strcmp(t->id, id) == 0 && strcmp(t->pod, pod) == 0)
+            return true;
+    struct telling *t = calloc(1, sizeof *t);
+    if (!t)
+        return true; /* out of memory: it is told with its next change */
+    *t = (struct telling){ .session = session, .pod = strdup(pod), .id = strdup(id) };
+    if (!t->pod || !t->id) {
+        telling_free(t);
+        return true;
+    }
+    *core->tellings_end = t;
+    core->tellings_end = &t->next;
+    return true;
+}
+
 static int tell_request_row(void *data, const struct request_row *row)
 {
     struct core *core = data;
     struct request view;
     request_view(row, &view);
+    if (view.state == REQUEST_PENDING)
+        crash_point("request.stored");
+    if (view.state == REQUEST_SETTLED)
+        crash_point("request.settled");
     for (size_t i = 0; i < core->n_connectors; i++)
         if (core->connectors[i].request_changed)
             core->connectors[i].request_changed(core->connectors[i].data, &view);
@@ -88,7 +127,7 @@ static int tell_request_row(void *data, const struct request_row *row)
 
 void core_tell_request(struct core *core, const char *pod, const char *id)
 {
-    if (core->started)
+    if (core->started && !telling_defer(core, false, pod, id))
         (void)store_request_get(core->store, pod, id, tell_request_row, core);
 }
 
@@ -115,8 +154,51 @@ static int tell_session_row(void *data, const struct session_row *row)
 
 void core_tell_session(struct core *core, const char *pod, const char *id)
 {
-    if (core->started && !session_held(core, pod, id))
+    if (core->started && !session_held(core, pod, id) && !telling_defer(core, true, pod, id))
         (void)store_session_get(core->store, pod, id, tell_session_row, core);
+}
+
+int core_batch_begin(struct core *core)
+{
+    int r = store_begin(core->store);
+    if (r < 0)
+        return r;
+    core->batch = true;
+    core->tellings = NULL;
+    core->tellings_end = &core->tellings;
+    return 0;
+}
+
+static void batch_end(struct core *core, bool tell)
+{
+    struct telling *t = core->tellings;
+    core->batch = false;
+    core->tellings = NULL;
+    while (t) {
+        struct telling *next = t->next;
+        if (tell && t->session)
+            core_tell_session(core, t->pod, t->id);
+        else if (tell)
+            core_tell_request(core, t->pod, t->id);
+        telling_free(t);
+        t = next;
+    }
+}
+
+int core_batch_commit(struct core *core)
+{
+    int r = store_commit(core->store);
+    if (r < 0)
+        core->open_requests = requests_count_open(core);
+    batch_end(core, r == 0);
+    return r;
+}
+
+void core_batch_rollback(struct core *core)
+{
+    store_rollback(core->store);
+    core->open_requests = requests_count_open(core);
+    batch_end(core, false);
 }
 
 void core_tell_links(struct core *core)

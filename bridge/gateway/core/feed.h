@@ -55,6 +55,12 @@ void core_way_kick(struct core *core, const char *pod);
 
 /* ---------------------------------------------------------------- what a way tells the core */
 
+/* Several feeds as one commit: nobody is told of any before all are stored. 0 or -errno; after a
+ * failed commit nothing of it happened. They do not nest. */
+int core_batch_begin(struct core *core);
+int core_batch_commit(struct core *core);
+void core_batch_rollback(struct core *core);
+
 struct feed {
     struct core *core;
     const char *pod, *instance; /* instance "" when unknown */
@@ -116,5 +122,7 @@ void core_feed_activity(const struct feed *f, const struct activity *a);
 /* The request was handed to a program that waits for it by HTTP and tells OpenCode itself. With no
  * way to that pod this settles it. */
 int core_request_handed(struct core *core, const char *pod, const char *request_id);
-/* An instance without replay went away: what it asked and nobody else waits for is gone. */
-int core_feed_instance_lost(const struct feed *f, const char *reason);
+/* An instance without replay went away: what it asked is gone, but for what `keep` (may be NULL)
+ * wants kept. */
+int core_feed_instance_lost(const struct feed *f, const char *reason,
+                            bool (*keep)(void *data, const char *pod, const char *id), void *data);

@@ -21,6 +21,7 @@ struct way {
 };
 
 struct delivery;
+struct telling;
 
 struct core {
     uv_loop_t *loop;
@@ -43,6 +44,10 @@ struct core {
     unsigned starting;
     char *held_pod[CORE_STARTING_MAX], *held_id[CORE_STARTING_MAX];
     size_t n_held;
+
+    /* In a batch: who is told what, once it is stored. */
+    bool batch;
+    struct telling *tellings, **tellings_end;
 
     uv_timer_t deadline_timer, stop_timer;
     bool started, stopping;

@@ -134,13 +134,10 @@ static int request_apply(struct core *core, const struct request_row *row, const
              request_state_name((enum request_state)row->state),
              request_state_name((enum request_state)next.state),
              request_outcome_name((enum request_outcome)next.outcome), next.actor_connector);
-    if (next.state == REQUEST_DECIDING) {
+    if (next.state == REQUEST_DECIDING)
         crash_point("request.decided");
-    } else {
-        crash_point("request.settled");
-        if (core->open_requests > 0)
-            core->open_requests--;
-    }
+    else if (core->open_requests > 0)
+        core->open_requests--;
     return 0;
 }
 
@@ -210,7 +207,6 @@ int core_feed_asked(const struct feed *f, const struct feed_request *r)
     if (n != 1)
         return n;
     core->open_requests++;
-    crash_point("request.stored");
     log_info("request %s of session %s: %s", r->id, r->session_id, r->permission);
     core_tell_request(core, f->pod, r->id);
     return 1;
@@ -440,18 +436,27 @@ int requests_void_missing(const struct feed *f, const struct feed_sync *s)
     return store_request_each(f->core->store, REQUEST_DECIDING, void_missing_row, &v);
 }
 
-static int void_instance_row(void *data, const struct request_row *row)
+struct losing {
+    const struct feed *f;
+    const char *reason;
+    bool (*keep)(void *data, const char *pod, const char *id);
+    void *data;
+};
+
+static int lost_row(void *data, const struct request_row *row)
 {
-    struct voiding *v = data;
-    if (strcmp(row->pod, v->f->pod) == 0 && strcmp(row->instance, v->f->instance) == 0)
-        (void)request_void(v->core, row->pod, row->id, v->reason);
+    struct losing *l = data;
+    if (strcmp(row->pod, l->f->pod) == 0 && strcmp(row->instance, l->f->instance) == 0 &&
+        !(l->keep && l->keep(l->data, row->pod, row->id)))
+        (void)request_void(l->f->core, row->pod, row->id, l->reason);
     return 0;
 }
 
-int core_feed_instance_lost(const struct feed *f, const char *reason)
+int core_feed_instance_lost(const struct feed *f, const char *reason,
+                            bool (*keep)(void *data, const char *pod, const char *id), void *data)
 {
-    struct voiding v = { .core = f->core, .f = f, .reason = reason };
-    return store_request_each(f->core->store, REQUEST_DECIDING, void_instance_row, &v);
+    struct losing l = { f, reason, keep, data };
+    return store_request_each(f->core->store, REQUEST_DECIDING, lost_row, &l);
 }
 
 int core_request_handed(struct core *core, const char *pod, const char *request_id)
