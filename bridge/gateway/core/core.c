@@ -287,6 +287,7 @@ static void stop_finish(struct core *core)
 {
     void (*done)(void *data) = core->stop_done;
     core->stop_done = NULL;
+    core->started = false; /* connectors may be freed now: nothing is told any more */
     (void)uv_timer_stop(&core->stop_timer);
     if (done)
         done(core->stop_data);
@@ -318,6 +319,12 @@ void core_connector_stopped(struct core *core, const char *name)
 void core_stop(struct core *core, uint64_t deadline_ms, void (*done)(void *data), void *data)
 {
     uint64_t now = clock_mono_ms();
+    if (core->stopping) { /* once more: it shall go faster */
+        if (core->stop_done)
+            (void)uv_timer_start(&core->stop_timer, on_stop_timer,
+                                 deadline_ms > now ? deadline_ms - now : 0, 0);
+        return;
+    }
     core->stopping = true;
     core->stop_done = done;
     core->stop_data = data;

@@ -13,7 +13,8 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
 int core_start(struct core *core);
 
 /* Tells the connectors that the pod stops; `done` once all have finished or at the deadline
- * (monotonic), never from within. Nothing new is taken after. */
+ * (monotonic), never from within. Nothing new is taken after. Called again it only changes the
+ * deadline. */
 void core_stop(struct core *core, uint64_t deadline_ms, void (*done)(void *data), void *data);
 
 /* Frees in the loop: run it until it is done. The store and the http client are the caller's. */

@@ -1,0 +1,234 @@
+#include "bridge/gateway/pid1.h"
+
+#include "base/core/buf.h"
+#include "base/core/cleanup.h"
+#include "base/core/jsonw.h"
+#include "base/core/log.h"
+#include "base/json/json.h"
+#include "base/uvcontrol/uvcontrol.h"
+#include "bridge/gateway/core/core.h"
+#include "bridge/gateway/core/run.h"
+#include "bridge/gateway/store/store.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RETRY_MS 5000
+
+struct pid1 {
+    struct core *core;
+    struct uvcontrol *events, *status, *annotate;
+    uv_timer_t retry;
+    bool dirty;   /* the note is not what it should be */
+    bool reached; /* said in the log */
+};
+
+static void connect_events(struct pid1 *p);
+
+/* ---------------------------------------------------------------- our links */
+
+static void send_note(struct pid1 *p);
+
+static void on_annotated(void *data, int error, const char *message)
+{
+    struct pid1 *p = data;
+    (void)message;
+    p->annotate = NULL;
+    if (error < 0)
+        p->dirty = true; /* again when PID 1 is there */
+    else if (p->dirty)
+        send_note(p);
+}
+
+static void links_text(struct pid1 *p, struct buf *out)
+{
+    struct link_state l;
+    struct jsonw w = JSONW_INIT(out);
+    core_links(p->core, &l);
+    jsonw_object(&w, NULL);
+    jsonw_object(&w, "slack");
+    jsonw_str(&w, "state", l.slack);
+    jsonw_str(&w, "reason", l.slack_reason);
+    jsonw_object_end(&w);
+    jsonw_object(&w, "bridge");
+    jsonw_uint(&w, "connected", l.bridges);
+    jsonw_object_end(&w);
+    jsonw_object(&w, "opencode");
+    jsonw_str(&w, "way", l.opencode);
+    jsonw_str(&w, "reason", l.opencode_reason);
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+}
+
+static void send_note(struct pid1 *p)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    p->dirty = true;
+    if (p->annotate)
+        return;
+    links_text(p, &text);
+    const char *const words[] = { "annotate", "gateway", "links", buf_str(&text), NULL };
+    struct uvcontrol_options o = {
+        .loop = core_loop(p->core),
+        .words = words,
+        .on_end = on_annotated,
+        .data = p,
+    };
+    if (!text.failed && uvcontrol_start(&p->annotate, &o) == 0)
+        p->dirty = false;
+}
+
+static void on_links(void *data)
+{
+    send_note(data);
+}
+
+/* ---------------------------------------------------------------- volumes */
+
+/* Says it once for each change, also over a restart of the gateway. */
+static void volume_news(struct pid1 *p, const char *path, bool ok, const char *message)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT, text = BUF_INIT;
+    _cleanup_free_ char *said = NULL;
+    struct store *store = core_store(p->core);
+    buf_printf(&key, "volume %s", path);
+    int r = store_get(store, buf_str(&key), &said);
+    if (r < 0 && r != -ENOENT)
+        return;
+    const char *now = ok ? "" : *message ? message : "not right";
+    if (strcmp(said ? said : "", now) == 0)
+        return;
+    if (store_put(store, buf_str(&key), ok ? NULL : now) < 0)
+        return;
+    if (ok)
+        buf_printf(&text, "Volume %s is well again.", path);
+    else
+        buf_printf(&text, "Volume %s: %s", path, now);
+    log_info("%s", buf_str(&text));
+    core_notice(p->core, buf_str(&text));
+}
+
+static const char *first_finding(const cJSON *volume)
+{
+    const cJSON *f;
+    cJSON_ArrayForEach (f, json_arr(volume, "findings"))
+        if (strcmp(json_str(f, "level", ""), "bad") == 0)
+            return json_str(f, "message", "");
+    return "";
+}
+
+static void on_status_line(void *data, const char *line, size_t len)
+{
+    _cleanup_json_ cJSON *json = NULL;
+    const cJSON *volume;
+    if (json_parse(&json, line, len, NULL) < 0)
+        return;
+    cJSON_ArrayForEach (volume, json_arr(json, "volumes"))
+        volume_news(data, json_str(volume, "path", "?"), json_bool(volume, "ok", true),
+                    first_finding(volume));
+}
+
+static void on_status_end(void *data, int error, const char *message)
+{
+    (void)error;
+    (void)message;
+    ((struct pid1 *)data)->status = NULL;
+}
+
+static void ask_status(struct pid1 *p)
+{
+    static const char *const words[] = { "status", NULL };
+    struct uvcontrol_options o = {
+        .loop = core_loop(p->core),
+        .words = words,
+        .on_line = on_status_line,
+        .on_end = on_status_end,
+        .data = p,
+    };
+    if (!p->status)
+        (void)uvcontrol_start(&p->status, &o);
+}
+
+/* ---------------------------------------------------------------- events */
+
+static void on_event(void *data, const char *line, size_t len)
+{
+    struct pid1 *p = data;
+    _cleanup_json_ cJSON *json = NULL;
+    if (json_parse(&json, line, len, NULL) < 0)
+        return;
+    if (strcmp(json_str(json, "event", ""), "volume") == 0)
+        volume_news(p, json_str(json, "path", "?"), json_bool(json, "ok", true),
+                    json_str(json, "message", ""));
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    connect_events(timer->data);
+}
+
+static void on_events_end(void *data, int error, const char *message)
+{
+    struct pid1 *p = data;
+    p->events = NULL;
+    if (p->reached)
+        log_warn("PID 1 is not reached: %s", error < 0 ? message : "it closed");
+    p->reached = false;
+    (void)uv_timer_start(&p->retry, on_retry, RETRY_MS, 0);
+}
+
+static void connect_events(struct pid1 *p)
+{
+    static const char *const words[] = { "events", NULL };
+    struct uvcontrol_options o = {
+        .loop = core_loop(p->core),
+        .words = words,
+        .stream = 1,
+        .on_line = on_event,
+        .on_end = on_events_end,
+        .data = p,
+    };
+    int r = uvcontrol_start(&p->events, &o);
+    if (r < 0) {
+        (void)uv_timer_start(&p->retry, on_retry, RETRY_MS, 0);
+        return;
+    }
+    ask_status(p);
+    send_note(p);
+}
+
+/* ---------------------------------------------------------------- life */
+
+int pid1_new(struct pid1 **ret, struct core *core, struct error *e)
+{
+    struct pid1 *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_set_errno(e, -ENOMEM, "cannot make the link to PID 1");
+    p->core = core;
+    struct connector c = { .name = "pid1", .data = p, .links_changed = on_links };
+    int r = core_add_connector(core, &c);
+    if (r < 0) {
+        free(p);
+        return error_set_errno(e, r, "cannot make the link to PID 1");
+    }
+    (void)uv_timer_init(core_loop(core), &p->retry);
+    p->retry.data = p;
+    (void)uv_timer_start(&p->retry, on_retry, 0, 0);
+    *ret = p;
+    return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void pid1_free(struct pid1 *p)
+{
+    if (!p)
+        return;
+    uvcontrol_cancel(TAKE_PTR(p->events));
+    uvcontrol_cancel(TAKE_PTR(p->status));
+    uvcontrol_cancel(TAKE_PTR(p->annotate));
+    uv_close((uv_handle_t *)&p->retry, on_closed);
+}
