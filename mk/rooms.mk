@@ -17,6 +17,7 @@ LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
 LIBS_supervisor/config := -lseccomp
 LIBS_bridge/gateway/store := -lsqlite3
+LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
 PROGRAMS := codev-init codev-config codevctl codev-prepare codev-gateway codev-probes codev-accept
