@@ -1,28 +1,29 @@
 #!/usr/bin/env node
 // Scripted stand-in for an OpenAI-compatible chat-completions endpoint, for offline tests.
-//
-//   node fake-llm.mjs [port] [host]          (default 127.0.0.1:8099)
-//   FAKE_LLM_DEFAULT_SCRIPT=…               the script of a user message that holds none (else: echo)
-//   FAKE_LLM_LOG=file.jsonl                  append every request body to a file
-//
-// The newest user message that holds "@@" lines is the script. "@@then" separates turns; the turn
-// to play is the number of assistant messages which follow that user message.
-//   @@text WORDS        stream text
-//   @@tool NAME JSON    emit a tool call (several in one turn = parallel calls)
-//   @@reason WORDS      stream reasoning text
-//   @@delay MS          wait before going on
-//   @@slow N MS         stream N words, one each MS
-//   @@status CODE       answer with that HTTP status
-//   @@hang              send headers and one chunk, then nothing more
-//   @@drop              cut the connection in the middle of the stream
-// After the last turn the answer is "Done." Without a script it is an echo of the user message.
-// Requests that offer no tools (session titles, summaries) get "Fake title".
-
 import http from "node:http";
 import fs from "node:fs";
+import { fileURLToPath } from "node:url";
 
-const port = Number(process.argv[2] ?? 8099);
-const host = process.argv[3] ?? "127.0.0.1";
+const HELP = `usage: node server.mjs [port] [host]          (default 127.0.0.1:8099; port 0: any free one)
+
+A stand-in for an OpenAI-compatible chat-completions endpoint that plays scripts.
+  FAKE_LLM_DEFAULT_SCRIPT=...   the script of a user message that holds none (else: echo)
+  FAKE_LLM_LOG=file.jsonl       append every request body to a file
+
+The newest user message that holds "@@" lines is the script. "@@then" separates turns; the turn
+to play is the number of assistant messages which follow that user message.
+  @@text WORDS        stream text
+  @@tool NAME JSON    emit a tool call (several in one turn = parallel calls)
+  @@reason WORDS      stream reasoning text
+  @@delay MS          wait before going on
+  @@slow N MS         stream N words, one each MS
+  @@status CODE       answer with that HTTP status
+  @@hang              send headers and one chunk, then nothing more
+  @@drop              cut the connection in the middle of the stream
+After the last turn the answer is "Done." Without a script it is an echo of the user message.
+Requests that offer no tools (session titles, summaries) get "Fake title".
+`;
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 let serial = 0;
 
@@ -91,8 +92,9 @@ async function answer(res, body) {
   res.end("data: [DONE]\n\n");
 }
 
-http
-  .createServer((req, res) => {
+// The server, not listening yet.
+export function createFakeModel() {
+  return http.createServer((req, res) => {
     let raw = "";
     req.on("data", (chunk) => (raw += chunk));
     req.on("end", () => {
@@ -107,15 +109,32 @@ http
         res.writeHead(400);
         return res.end();
       }
-      if (process.env.FAKE_LLM_LOG)
-        fs.appendFileSync(process.env.FAKE_LLM_LOG, JSON.stringify({ time: Date.now(), url: req.url, headers: req.headers, body }) + "\n");
-      res.on("close", () => {
-        if (!res.writableFinished && process.env.FAKE_LLM_LOG)
-          fs.appendFileSync(process.env.FAKE_LLM_LOG, JSON.stringify({ time: Date.now(), closedEarly: true }) + "\n");
-      });
+      const log = process.env.FAKE_LLM_LOG;
+      const note = (entry) => log && fs.appendFileSync(log, JSON.stringify({ time: Date.now(), ...entry }) + "\n");
+      note({ url: req.url, headers: req.headers, body });
+      res.on("close", () => !res.writableFinished && note({ closedEarly: true }));
       answer(res, body).catch(() => res.destroy());
     });
-  })
-  .listen(port, host, function () {
-    console.log(`fake LLM on http://${host}:${this.address().port}/v1`);
   });
+}
+
+function main([first, second]) {
+  if (first === "--help" || first === "-h") return process.stdout.write(HELP);
+  const port = Number(first ?? 8099);
+  const host = second ?? "127.0.0.1";
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    process.stderr.write(`not a port: ${first}\n${HELP}`);
+    process.exitCode = 2;
+    return;
+  }
+  createFakeModel()
+    .on("error", (e) => {
+      process.stderr.write(`fake LLM: ${e.message}\n`);
+      process.exit(1);
+    })
+    .listen(port, host, function () {
+      console.log(`fake LLM on http://${host}:${this.address().port}/v1`);
+    });
+}
+
+if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) main(process.argv.slice(2));
