@@ -1,0 +1,230 @@
+/* rooms: bridge/gateway/slack base/json base/core */
+/* Socket Mode: frames read and answered, and the table of the connection's life. */
+#include "bridge/gateway/slack/envelope.h"
+#include "bridge/gateway/slack/sock_table.h"
+
+#include "base/core/buf.h"
+
+#include <check.h>
+#include <string.h>
+
+static const struct {
+    const char *text;
+    enum frame_kind kind;
+    const char *id;
+} frames[] = {
+    { "{\"type\":\"hello\",\"num_connections\":2,\"debug_info\":{\"approximate_connection_time\":"
+      "18060}}",
+      FRAME_HELLO, "" },
+    { "{\"type\":\"disconnect\",\"reason\":\"warning\"}", FRAME_DISCONNECT, "" },
+    { "{\"envelope_id\":\"e-1\",\"type\":\"events_api\",\"payload\":{}}", FRAME_EVENTS, "e-1" },
+    { "{\"envelope_id\":\"e-1\",\"type\":\"slash_commands\"}", FRAME_SLASH, "e-1" },
+    { "{\"envelope_id\":\"e-1\",\"type\":\"interactive\",\"payload\":[]}", FRAME_INTERACTIVE,
+      "e-1" },
+    { "{\"envelope_id\":\"e-1\",\"type\":\"of_tomorrow\"}", FRAME_UNKNOWN, "e-1" },
+    { "{\"envelope_id\":7,\"type\":\"events_api\"}", FRAME_EVENTS, "" },
+    { "{\"envelope_id\":\"e\\\"1\",\"type\":\"events_api\"}", FRAME_EVENTS, "" },
+    /* Broken, but with an id: acknowledged, else Slack sends it again. */
+    { "{\"envelope_id\":\"e-1\",\"type\":\"events_api\",\"payload\":{", FRAME_UNKNOWN, "e-1" },
+    { "{\"envelope_id\" : \"e-1\" \xff", FRAME_UNKNOWN, "e-1" },
+    { "{\"envelope_id\":\"", FRAME_UNKNOWN, "" },
+    { "{\"envelope_id\":", FRAME_UNKNOWN, "" },
+    { "{\"envelope_id\"", FRAME_UNKNOWN, "" },
+    { "{\"envelope_id\":\"\"", FRAME_UNKNOWN, "" },
+    { "", FRAME_UNKNOWN, "" },
+    { "[]", FRAME_UNKNOWN, "" },
+    { "null", FRAME_UNKNOWN, "" },
+    { "\"hello\"", FRAME_UNKNOWN, "" },
+    { "{\"type\":{\"type\":\"hello\"}}", FRAME_UNKNOWN, "" },
+};
+
+START_TEST(frame_parse__rows)
+{
+    _cleanup_frame_ struct frame f;
+    frame_parse(&f, frames[_i].text, strlen(frames[_i].text));
+    ck_assert_uint_eq(f.kind, frames[_i].kind);
+    ck_assert_str_eq(f.envelope_id, frames[_i].id);
+}
+END_TEST
+
+/* Cut anywhere, and with each byte turned into another: nothing but an answer. */
+START_TEST(frame_parse__any_damage)
+{
+    static const char whole[] =
+        "{\"envelope_id\":\"0b5d-1\",\"payload\":{\"type\":\"block_actions\","
+        "\"user\":{\"id\":\"U1\"},\"actions\":[{\"value\":\"a\\u00e9\"}]},"
+        "\"type\":\"interactive\",\"accepts_response_payload\":false}";
+    static const unsigned char turned[] = { 0, '"', '\\', '{', '}', 0x80, 0xff };
+    for (size_t n = 0; n < sizeof whole; n++) {
+        _cleanup_frame_ struct frame cut;
+        frame_parse(&cut, whole, n);
+        for (size_t k = 0; k < sizeof turned && n < sizeof whole - 1; k++) {
+            char copy[sizeof whole];
+            memcpy(copy, whole, sizeof whole);
+            copy[n] = (char)turned[k];
+            _cleanup_frame_ struct frame f;
+            frame_parse(&f, copy, sizeof whole - 1);
+            ck_assert_uint_lt(f.kind, FRAME_KIND_MAX);
+        }
+    }
+}
+END_TEST
+
+START_TEST(frame_parse__hello_and_long_ids)
+{
+    _cleanup_frame_ struct frame f, g, h;
+    frame_parse(&f, frames[0].text, strlen(frames[0].text));
+    ck_assert_int_eq(f.connections, 2);
+    ck_assert_int_eq(f.lifetime_s, 18060);
+    static const char absurd[] = "{\"type\":\"hello\",\"num_connections\":1e300,\"debug_info\":{"
+                                 "\"approximate_connection_time\":-5}}";
+    frame_parse(&g, absurd, sizeof absurd - 1);
+    ck_assert_int_eq(g.connections, 0);
+    ck_assert_int_eq(g.lifetime_s, 0);
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    buf_puts(&b, "{\"type\":\"events_api\",\"envelope_id\":\"");
+    for (int i = 0; i < 1000; i++)
+        buf_putc(&b, 'x');
+    buf_puts(&b, "\"}");
+    frame_parse(&h, buf_str(&b), b.len);
+    ck_assert_str_eq(h.envelope_id, "");
+}
+END_TEST
+
+START_TEST(ack__with_and_without_payload)
+{
+    _cleanup_free_ char *bare = envelope_ack_text("e-1", NULL);
+    ck_assert_str_eq(bare, "{\"envelope_id\":\"e-1\"}");
+    _cleanup_json_ cJSON *payload = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(payload, "text", "hi");
+    _cleanup_free_ char *full = envelope_ack_text("e-1", payload);
+    ck_assert_str_eq(full, "{\"envelope_id\":\"e-1\",\"payload\":{\"text\":\"hi\"}}");
+}
+END_TEST
+
+START_TEST(disconnect__reasons)
+{
+    ck_assert_uint_eq(disconnect_kind_of("warning"), DISCONNECT_REFRESH);
+    ck_assert_uint_eq(disconnect_kind_of("refresh_requested"), DISCONNECT_REFRESH);
+    ck_assert_uint_eq(disconnect_kind_of("of_tomorrow"), DISCONNECT_REFRESH);
+    ck_assert_uint_eq(disconnect_kind_of(""), DISCONNECT_REFRESH);
+    ck_assert_uint_eq(disconnect_kind_of("link_disabled"), DISCONNECT_DISABLED);
+    ck_assert_uint_eq(disconnect_kind_of("too_many_websockets"), DISCONNECT_TOO_MANY);
+}
+END_TEST
+
+/* ---- the table, walked as it happens ---- */
+
+#define STEP(event, state, action)                                                                 \
+    {                                                                                              \
+        SOCK_##event, SOCK_##state, SOCK_DO_##action                                               \
+    }
+static const struct walk {
+    const char *name;
+    struct step {
+        enum sock_event event;
+        enum sock_state to;
+        enum sock_action action;
+    } steps[12];
+    int count;
+} walks[] = {
+    { "start",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE) },
+      3 },
+    { "refresh: the next is there before the current goes",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE),
+        STEP(REFRESH, UP_ASKING, ASK), STEP(REFRESH, UP_ASKING, NOTHING),
+        STEP(URL, UP_JOINING, JOIN), STEP(REFRESH, UP_JOINING, NOTHING), STEP(HELLO, UP, PROMOTE) },
+      8 },
+    { "the current goes while the next is asked for",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE),
+        STEP(REFRESH, UP_ASKING, ASK), STEP(LOST, ASKING, NOTHING), STEP(URL, JOINING, JOIN),
+        STEP(HELLO, UP, PROMOTE) },
+      7 },
+    { "the current goes while the next joins",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE),
+        STEP(REFRESH, UP_ASKING, ASK), STEP(URL, UP_JOINING, JOIN), STEP(LOST, JOINING, NOTHING),
+        STEP(HELLO, UP, PROMOTE) },
+      7 },
+    { "a refresh that fails first",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE),
+        STEP(REFRESH, UP_ASKING, ASK), STEP(URL_FAILED, UP_WAITING, RETRY),
+        STEP(TIMER, UP_ASKING, ASK), STEP(URL, UP_JOINING, JOIN),
+        STEP(NEXT_LOST, UP_WAITING, RETRY), STEP(LOST, DOWN, NOTHING), STEP(TIMER, ASKING, ASK) },
+      10 },
+    { "lost and found",
+      { STEP(TIMER, ASKING, ASK), STEP(URL_FAILED, DOWN, RETRY), STEP(TIMER, ASKING, ASK),
+        STEP(URL, JOINING, JOIN), STEP(NEXT_LOST, DOWN, RETRY), STEP(TIMER, ASKING, ASK),
+        STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE), STEP(LOST, DOWN, RETRY) },
+      9 },
+    { "switched off",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(HELLO, UP, PROMOTE),
+        STEP(DISABLED, DOWN, REST), STEP(LOST, DOWN, NOTHING), STEP(TIMER, ASKING, ASK) },
+      6 },
+    { "too many",
+      { STEP(TIMER, ASKING, ASK), STEP(URL, JOINING, JOIN), STEP(TOO_MANY, DOWN, REST),
+        STEP(NEXT_LOST, DOWN, NOTHING) },
+      4 },
+};
+
+START_TEST(table__walks)
+{
+    const struct walk *w = &walks[_i];
+    enum sock_state state = SOCK_DOWN;
+    for (int i = 0; i < w->count; i++) {
+        struct sock_move m = sock_table_move(state, w->steps[i].event);
+        ck_assert_msg(m.to == w->steps[i].to && m.action == w->steps[i].action,
+                      "%s, step %d: in %s", w->name, i, sock_state_name(state));
+        state = m.to;
+    }
+}
+END_TEST
+
+START_TEST(table__stop_ends_all_and_stays)
+{
+    for (unsigned s = 0; s < SOCK_STATE_MAX; s++) {
+        struct sock_move m = sock_table_move((enum sock_state)s, SOCK_STOP);
+        ck_assert_uint_eq(m.to, SOCK_STOPPED);
+        ck_assert(s == SOCK_STOPPED || m.action == SOCK_DO_STOP);
+    }
+    for (unsigned e = 0; e < SOCK_EVENT_MAX; e++) {
+        struct sock_move m = sock_table_move(SOCK_STOPPED, (enum sock_event)e);
+        ck_assert_uint_eq(m.to, SOCK_STOPPED);
+        ck_assert_uint_eq(m.action, SOCK_DO_NOTHING);
+    }
+}
+END_TEST
+
+/* Wherever it is, it comes up again when all goes well from then on. */
+START_TEST(table__always_comes_up_again)
+{
+    for (unsigned s = 0; s < SOCK_STOPPED; s++) {
+        enum sock_state state = (enum sock_state)s;
+        static const enum sock_event well[] = { SOCK_TIMER, SOCK_URL, SOCK_HELLO };
+        for (int round = 0; round < 3; round++)
+            for (size_t i = 0; i < ARRAY_SIZE(well); i++)
+                state = sock_table_move(state, well[i]).to;
+        ck_assert_uint_eq(state, SOCK_UP);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("slack_socket");
+    TCase *t = tcase_create("socket");
+    tcase_add_loop_test(t, frame_parse__rows, 0, (int)ARRAY_SIZE(frames));
+    tcase_add_test(t, frame_parse__any_damage);
+    tcase_add_test(t, frame_parse__hello_and_long_ids);
+    tcase_add_test(t, ack__with_and_without_payload);
+    tcase_add_test(t, disconnect__reasons);
+    tcase_add_loop_test(t, table__walks, 0, (int)ARRAY_SIZE(walks));
+    tcase_add_test(t, table__stop_ends_all_and_stays);
+    tcase_add_test(t, table__always_comes_up_again);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
