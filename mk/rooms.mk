@@ -23,7 +23,7 @@ LIBS_bridge/gateway/slack := -lm
 PROGRAMS := codev-init codev-config codevctl codev-prepare codev-gateway codev-probes codev-accept
 ROOMS_codev-init    := supervisor/init supervisor/volumes supervisor/plan base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan base/yaml base/core base/json
-ROOMS_codevctl      := supervisor/ctl base/json base/core
+ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \

@@ -1,0 +1,152 @@
+/* codevctl: the table of commands, and the way to each. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/parse.h"
+#include "supervisor/ctl/ctl.h"
+
+struct command {
+    const char *name;
+    ctl_run *run;
+    int (*exec)(char **argv); /* instead of `run`: takes all that follows */
+    const char *options;      /* short names of those it takes */
+    int least, most;          /* positional arguments */
+    const char *arguments, *help;
+};
+
+static const struct command commands[] = {
+    { "status", ctl_status, NULL, "jw", 0, 0, "[--json] [--watch]",
+      "services, volumes, plugin, links; exit status 0 only when all is well" },
+    { "logs", ctl_logs, NULL, "jfn", 0, 1, "[-f] [-n N] [--json] [SERVICE]",
+      "the last lines of a service (init is PID 1 itself), or of all" },
+    { "events", ctl_events, NULL, "", 0, 0, "", "each change from now on, a line of JSON" },
+    { "start", ctl_service, NULL, "j", 1, 1, "SERVICE", "start a service" },
+    { "stop", ctl_service, NULL, "j", 1, 1, "SERVICE", "stop a service" },
+    { "restart", ctl_service, NULL, "j", 1, 1, "SERVICE", "stop and start a service" },
+    { "reload", ctl_reload, NULL, "j", 0, 0, "[--json]",
+      "read the configuration again; a bad one changes nothing" },
+    { "shutdown", ctl_shutdown, NULL, "j", 0, 0, "", "stop everything in order and end" },
+    { "probe", ctl_probe, NULL, "jv", 1, 1, "live|ready|startup [-v]",
+      "the verdict of a probe as exit status 0 or 1" },
+    { "token", ctl_token, NULL, "", 0, 0, "", "print the token of the web page and the API" },
+    { "password", ctl_password, NULL, "", 0, 0, "", "print OpenCode's password" },
+    { "open", ctl_open, NULL, "", 0, 0, "", "print a link that logs in to the web page" },
+    { "accept", NULL, ctl_exec_accept, "", 0, 0, "[OPTIONS]", "test the eleven criteria" },
+    { "plugin", ctl_plugin, NULL, "j", 1, 1, "status|install",
+      "the bridge plugin: how it is, or put it in its place" },
+    { "config", NULL, ctl_exec_config, "", 0, 0, "[--json]",
+      "the settings in effect, and where each came from" },
+    { "doctor", ctl_doctor, NULL, "j", 0, 0, "[--json]",
+      "look for common troubles, say what to do" },
+    { "version", ctl_version, NULL, "j", 0, 0, "[--json]",
+      "the versions of this program and PID 1" },
+};
+
+static void put_usage(FILE *out)
+{
+    (void)fputs("usage: codevctl COMMAND [ARGUMENTS]\n\n", out);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)fprintf(out, "  %-8s %-32s %s\n", commands[i].name, commands[i].arguments,
+                      commands[i].help);
+    (void)fputs("\nexit status: 0 ok, 1 not well or failed, 2 wrong usage, 3 no supervisor\n", out);
+}
+
+static int usage(const struct command *c)
+{
+    (void)fprintf(stderr, "usage: codevctl %s %s\n", c->name, c->arguments);
+    return CTL_USAGE;
+}
+
+static const struct option long_options[] = {
+    { "json", no_argument, NULL, 'j' },
+    { "follow", no_argument, NULL, 'f' },
+    { "watch", no_argument, NULL, 'w' },
+    { "verbose", no_argument, NULL, 'v' },
+    { "lines", required_argument, NULL, 'n' },
+    { "help", no_argument, NULL, 'h' },
+    { 0 },
+};
+
+static int take_option(struct ctl_options *o, int c)
+{
+    uint64_t n;
+    switch (c) {
+    case 'j':
+        o->json = true;
+        break;
+    case 'f':
+        o->follow = true;
+        break;
+    case 'w':
+        o->watch = true;
+        break;
+    case 'v':
+        o->verbose = true;
+        break;
+    case 'n':
+        if (parse_u64(optarg, 0, 1000000, &n) < 0) {
+            ctl_complain("-n: expected a number of lines, not '%s'", optarg);
+            return CTL_USAGE;
+        }
+        o->lines = (unsigned)n;
+        break;
+    default:
+        return CTL_USAGE;
+    }
+    return CTL_OK;
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct ctl_options o = { .lines = 100 };
+    if (c->exec)
+        return c->exec(argv);
+    for (int x; (x = getopt_long(argc, argv, "jfwvn:h", long_options, NULL)) != -1;) {
+        if (x == 'h') {
+            (void)printf("usage: codevctl %s %s\n  %s\n", c->name, c->arguments, c->help);
+            return CTL_OK;
+        }
+        if (x == '?')
+            return usage(c);
+        if (!strchr(c->options, x)) {
+            ctl_complain("%s takes no option -%c", c->name, x);
+            return usage(c);
+        }
+        int status = take_option(&o, x);
+        if (status != CTL_OK)
+            return status;
+    }
+    int count = argc - optind;
+    if (count < c->least || count > c->most)
+        return usage(c);
+    /* The command's name goes along: start, stop and restart are one function. */
+    argv[optind - 1] = argv[0];
+    return c->run(&o, count + 1, argv + optind - 1);
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        put_usage(stderr);
+        return CTL_USAGE;
+    }
+    if (is_help(argv[1])) {
+        put_usage(stdout);
+        return CTL_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        (void)puts("codevctl " CODEV_VERSION);
+        return CTL_OK;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(commands[i].name, argv[1]) == 0)
+            return run(&commands[i], argc - 1, argv + 1);
+    ctl_complain("unknown command '%.60s' (codevctl help lists them)", argv[1]);
+    return CTL_USAGE;
+}

@@ -1,0 +1,174 @@
+/* status: the pod on one screen. */
+#include "supervisor/ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/buf.h"
+#include "supervisor/ctl/well.h"
+
+static void put_age(char out[24], int64_t ms)
+{
+    long long s = ms / 1000, tenths = ms / 100 % 10;
+    if (ms <= 0)
+        (void)snprintf(out, 24, "-");
+    else if (s < 60)
+        (void)snprintf(out, 24, "%lld.%llds", s, tenths);
+    else if (s < 3600)
+        (void)snprintf(out, 24, "%lldm%02llds", s / 60, s % 60);
+    else if (s < 86400)
+        (void)snprintf(out, 24, "%lldh%02lldm", s / 3600, s / 60 % 60);
+    else
+        (void)snprintf(out, 24, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}
+
+static void put_bytes(char out[24], int64_t bytes)
+{
+    static const char units[] = { 'B', 'K', 'M', 'G', 'T' };
+    double n = (double)bytes;
+    size_t i = 0;
+    for (; n >= 1024 && i + 1 < sizeof units; i++)
+        n /= 1024;
+    (void)snprintf(out, 24, n < 10 && i ? "%.1f%c" : "%.0f%c", n, units[i]);
+}
+
+/* The last column: why it is as it is. */
+static void put_reason(struct buf *out, const cJSON *s)
+{
+    const char *reason = json_str(s, "reason", ""), *health = json_str(s, "health_reason", "");
+    const char *last = json_str(s, "last_exit", "");
+    const char *state = json_str(s, "state", "");
+    int64_t next = json_int(s, "next_start_ms", 0);
+    buf_puts(out, reason);
+    if (strcmp(json_str(s, "health", ""), "fail") == 0)
+        buf_printf(out, "%shealth: %s", out->len ? "; " : "", *health ? health : "fails");
+    if (*last && strcmp(state, "ready") != 0 && strcmp(state, "done") != 0)
+        buf_printf(out, "%slast: %s", out->len ? "; " : "", last);
+    if (next > 0)
+        buf_printf(out, "%snext start in %.1f s", out->len ? "; " : "", (double)next / 1000);
+}
+
+static void put_services(const cJSON *status)
+{
+    const cJSON *s;
+    (void)printf("%-14s %-10s %7s %9s %8s %7s  %s\n", "SERVICE", "STATE", "PID", "UPTIME",
+                 "RESTARTS", "RSS", "REASON");
+    cJSON_ArrayForEach (s, json_arr(status, "services")) {
+        _cleanup_buf_ struct buf reason = BUF_INIT;
+        char age[24], rss[24] = "-", pid[24] = "-";
+        int64_t p = json_int(s, "pid", 0);
+        put_age(age, p > 0 ? json_int(s, "uptime_ms", 0) : 0);
+        if (p > 0)
+            (void)snprintf(pid, sizeof pid, "%lld", (long long)p);
+        if (json_int(s, "rss_bytes", 0) > 0)
+            put_bytes(rss, json_int(s, "rss_bytes", 0));
+        put_reason(&reason, s);
+        (void)printf("%-14s %-10s %7s %9s %8lld %7s  %s\n", json_str(s, "name", "?"),
+                     json_str(s, "state", "?"), pid, age, (long long)json_int(s, "restarts", 0),
+                     rss, buf_str(&reason));
+    }
+}
+
+static void put_volumes(const cJSON *status)
+{
+    const cJSON *v, *f;
+    cJSON_ArrayForEach (v, json_arr(status, "volumes")) {
+        char free_text[24], total[24];
+        put_bytes(free_text, json_int(v, "bytes_free", 0));
+        put_bytes(total, json_int(v, "bytes_total", 0));
+        (void)printf("volume   %s: %s (%s, %s of %s free)\n", json_str(v, "path", "?"),
+                     json_str(v, "level", "?"), json_str(v, "fs_type", "?"), free_text, total);
+        cJSON_ArrayForEach (f, json_arr(v, "findings"))
+            if (strcmp(json_str(f, "level", ""), "ok") != 0)
+                (void)printf("         %s: %s\n", json_str(f, "level", "?"),
+                             json_str(f, "message", ""));
+    }
+}
+
+static void put_plugin(const cJSON *status)
+{
+    _cleanup_json_ cJSON *note = ctl_note(status, "prepare", "plugin");
+    if (!note)
+        return;
+    const char *reason = json_str(note, "reason", ""), *commit = json_str(note, "commit", "");
+    (void)printf("plugin   %s%s%s%s%.12s\n", json_str(note, "state", "?"), *reason ? ": " : "",
+                 reason, *commit ? ", commit " : "", commit);
+}
+
+static void put_links(const cJSON *status)
+{
+    _cleanup_json_ cJSON *note = ctl_note(status, "gateway", "links");
+    if (!note)
+        return;
+    const char *reason = json_str_at(note, "slack.reason", "");
+    const cJSON *bridges = json_at(note, "bridge.connected");
+    (void)printf("links    slack %s%s%s, bridges %d, opencode by %s\n",
+                 json_str_at(note, "slack.state", "?"), *reason ? ": " : "", reason,
+                 cJSON_IsNumber(bridges) ? bridges->valueint : 0,
+                 json_str_at(note, "opencode.way", "?"));
+}
+
+static void put_sandbox(const cJSON *status)
+{
+    const cJSON *s;
+    bool first = true;
+    cJSON_ArrayForEach (s, json_arr(status, "sandbox")) {
+        const char *detail = json_str(s, "detail", "");
+        (void)printf("%s%s %s%s%s%s", first ? "sandbox  " : ", ", json_str(s, "name", "?"),
+                     json_str(s, "state", "?"), *detail ? " (" : "", detail, *detail ? ")" : "");
+        first = false;
+    }
+    if (!first)
+        (void)putchar('\n');
+}
+
+static void put_status(const cJSON *status)
+{
+    char age[24];
+    put_age(age, json_int(status, "uptime_ms", 0));
+    (void)printf("codev-init %s: %s, %s, %s, up %s\n\n", json_str(status, "version", "?"),
+                 json_str(status, "phase", "?"),
+                 json_bool(status, "ready", false) ? "ready" : "NOT READY",
+                 json_bool(status, "live", false) ? "live" : "NOT LIVE", age);
+    put_services(status);
+    (void)putchar('\n');
+    put_volumes(status);
+    put_plugin(status);
+    put_links(status);
+    put_sandbox(status);
+    if (json_int(status, "stdout_dropped", 0) > 0)
+        (void)printf("log      %lld lines were dropped: stdout was blocked\n",
+                     (long long)json_int(status, "stdout_dropped", 0));
+}
+
+static int once(const struct ctl_options *o, bool clear)
+{
+    const char *words[] = { "status", NULL };
+    _cleanup_json_ cJSON *status = NULL;
+    int result = ctl_ask(words, &status);
+    if (result != CTL_OK)
+        return result;
+    if (clear)
+        (void)fputs("\033[H\033[2J", stdout);
+    if (o->json)
+        ctl_print_json(status);
+    else
+        put_status(status);
+    if (fflush(stdout) != 0)
+        return CTL_USAGE; /* nobody reads any more: ends --watch */
+    return status_is_well(status) ? CTL_OK : CTL_NOT_WELL;
+}
+
+int ctl_status(const struct ctl_options *o, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    bool clear = o->watch && !o->json && isatty(STDOUT_FILENO);
+    int result = once(o, clear);
+    while (o->watch && result <= CTL_NOT_WELL) {
+        (void)usleep(1000000);
+        result = once(o, clear);
+    }
+    return result;
+}
