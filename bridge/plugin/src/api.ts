@@ -80,7 +80,6 @@ export function createApi(client: PluginInput["client"]): Api {
         ...(request.query && { query: defined(request.query) }),
         ...(request.body && { body: request.body, headers: { "content-type": "application/json" } }),
       });
-      answer.catch(() => {}); // it may fail after the timeout was told
       return outcome(await Promise.race([answer, late]));
     } catch (e) {
       throw e instanceof ApiError ? e : new ApiError("failed", errorText(e));

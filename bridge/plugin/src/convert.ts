@@ -12,7 +12,7 @@ const METADATA_DEPTH_MAX = 6;
 export function toModel(v: unknown): Model | undefined {
   const o = object(v);
   const provider = cut(text(o.providerID), 256);
-  const model = cut(text(o.id) || text(o.modelID), 256);
+  const model = cut(text(o.modelID) || text(o.id), 256); // a message has modelID, a session id
   return provider && model ? { provider, model } : undefined;
 }
 

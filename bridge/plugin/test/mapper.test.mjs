@@ -129,6 +129,14 @@ test("text is told whole, at most each 100 ms; the end at once", async (t) => {
   t.mock.timers.tick(1000);
   assert.equal(frames.length, 1, "nothing new, nothing told");
   word("b");
+  t.mock.timers.tick(50);
+  word("c");
+  t.mock.timers.tick(50);
+  assert.equal(frames.length, 2);
+  word("d");
+  t.mock.timers.tick(50);
+  assert.equal(frames.length, 2, "100 ms after the last, not after the word before");
+  frames.length = 1;
   part(`${"a".repeat(100)}b!`, { start: 1, end: 2 });
   part(`${"a".repeat(100)}b!`, { start: 1, end: 2 });
   t.mock.timers.tick(1000);
@@ -168,7 +176,7 @@ test("huge metadata is cut to a budget", () => {
   const deep = {};
   let at = deep;
   for (let i = 0; i < 1000; i++) at = at.x = {};
-  const metadata = { diff: "d".repeat(5e6), many: Array.from({ length: 5000 }, () => "y".repeat(1000)), deep };
+  const metadata = { diff: "d".repeat(5e6), many: Array.from({ length: 5000 }, () => "y".repeat(10_000)), deep };
   tell("permission.asked", { sessionID: "ses_1", id: "per_1", permission: "edit", patterns: Array(5000).fill("p".repeat(9000)), metadata, always: [] });
   const [frame] = of("permission.asked");
   assertValidFrame(frame);
@@ -194,6 +202,19 @@ test("events with anything in them do no harm", async () => {
   directory.close();
   assert.ok(frames.length > 100);
   for (const frame of frames) assertValidFrame(JSON.parse(JSON.stringify(frame)));
+});
+
+test("a step is counted once", () => {
+  const { tell, of } = open();
+  tell("session.created", known("ses_1"));
+  tell("message.updated", { info: { id: "msg_1", role: "assistant", providerID: "p", modelID: "m" } });
+  const part = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1", type: "step-finish", cost: 0.5, tokens: { input: 1, output: 2, reasoning: 3, cache: { read: 4, write: 5 } } };
+  tell("message.part.updated", { part });
+  tell("message.part.updated", { part });
+  const [frame, ...more] = of("usage");
+  assert.deepEqual(more, []);
+  assert.deepEqual(frame.tokens, { input: 1, output: 2, reasoning: 3, cache_read: 4, cache_write: 5 });
+  assert.deepEqual([frame.cost, frame.model], [0.5, { provider: "p", model: "m" }]);
 });
 
 test("milestones: what becomes completed, not what was before the plugin came", () => {

@@ -125,7 +125,9 @@ test("by HTTP: ends when the request is gone, when it was answered, when the lin
   await eventually("asked", () => gone.posts.length === 1);
   const hanging = fallback(["hang"]);
   hanging.start();
-  await eventually("asked", () => hanging.posts.length === 1);
+  hanging.start();
+  await eventually("asked", () => hanging.posts.length > 0);
+  assert.equal(hanging.posts.length, 1);
   hanging.f.stop("per_1");
   await eventually("cut", () => hanging.posts[0].init.signal.aborted);
   hanging.start();
@@ -147,6 +149,10 @@ test("the API client: answers, refusals, silence", async () => {
   assert.equal(await code(async () => Promise.reject(new Error("net"))), "failed");
   assert.equal(await code(() => { throw new Error("at once"); }), "failed");
   assert.equal(await code(() => new Promise(() => {})), "timeout");
+  let late;
+  assert.equal(await code(() => new Promise((_, reject) => (late = reject))), "timeout");
+  late(new Error("too late to matter")); // must not become an unhandled rejection
+  await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(await createApi({}).get("/x").catch((e) => e.code), "failed");
 });
 
