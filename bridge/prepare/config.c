@@ -1,0 +1,221 @@
+#include "bridge/prepare/config.h"
+
+#include "base/core/buf.h"
+#include "base/core/cleanup.h"
+#include "base/core/file.h"
+#include "base/core/jsonw.h"
+#include "base/core/log.h"
+#include "base/json/json.h"
+#include "bridge/prepare/merge.h"
+#include "bridge/prepare/share.h"
+#include "bridge/prepare/sources.h"
+#include "bridge/prepare/trap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Writing costs an fsync; the warm boot's files are as they were. */
+static int write_if_changed(const char *path, const char *text, struct error *e)
+{
+    _cleanup_free_ char *old = NULL;
+    size_t len = strlen(text), old_len = 0;
+    if (file_read(path, len + 1, &old, &old_len) == 0 && old_len == len &&
+        memcmp(old, text, len) == 0)
+        return 0;
+    int r = file_write_atomic(path, text, len, 0600);
+    return r < 0 ? error_set_errno(e, r, "cannot write %s", path) : 0;
+}
+
+static void env_line(struct buf *env, const char *name, const char *value)
+{
+    if (!strchr(value, '\n'))
+        buf_printf(env, "%s=%s\n", name, value);
+}
+
+/* With the registry out of reach, npm (inside OpenCode) tries thrice, 10 and 60 s apart; so do all
+ * that hang on it. The same three tries within two seconds keep a start short, and do no harm to
+ * the npm that the agent runs, which inherits this. */
+static void shorten_retries(struct buf *env)
+{
+    static const char *const settings[][2] = {
+        { "npm_config_fetch_retry_mintimeout", "100" },
+        { "npm_config_fetch_retry_maxtimeout", "1000" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+        if (!getenv(settings[i][0]))
+            env_line(env, settings[i][0], settings[i][1]);
+}
+
+/* Can OpenCode have the folder that it makes at its start? */
+static bool can_have(const char *base)
+{
+    _cleanup_free_ char *path = path_join(base, "opencode");
+    return path && file_mkdir_p(path, 0755) == 0;
+}
+
+/* Makes <runtime>/<name>/opencode stand in for a folder that OpenCode can't use. */
+static int stand_in(const struct settings *s, const char *name, const char *variable,
+                    struct buf *env, struct report *report, struct error *e)
+{
+    _cleanup_free_ char *base = path_join(s->runtime_dir, name);
+    _cleanup_free_ char *folder = base ? path_join(base, "opencode") : NULL;
+    int r = folder ? file_mkdir_p(folder, 0700) : -ENOMEM;
+    if (r < 0)
+        return error_set_errno(e, r, "cannot make %s/%s", s->runtime_dir, name);
+    trap_disarm(folder, report);
+    env_line(env, variable, base);
+    return 0;
+}
+
+/* Around configuration that OpenCode would refuse to start or to work with. */
+static int steer(const struct settings *s, const struct sources *all, struct buf *env,
+                 struct report *report, struct error *e)
+{
+    _cleanup_free_ char *cache = path_join(s->home, ".cache");
+    const struct source *bad = sources_bad(all, SCOPE_GLOBAL);
+    int r = 0;
+    if (bad)
+        report_note(report, "%s; OpenCode starts without your global config until it is mended",
+                    bad->reason);
+    else if (!can_have(s->config_home))
+        report_note(report, "%s/opencode cannot be made; OpenCode uses an empty config folder",
+                    s->config_home);
+    if (bad || !can_have(s->config_home))
+        r = stand_in(s, "xdg-config", "XDG_CONFIG_HOME", env, report, e);
+    if (r == 0 && cache && !getenv("XDG_CACHE_HOME") && !can_have(cache))
+        r = stand_in(s, "xdg-cache", "XDG_CACHE_HOME", env, report, e);
+    if ((bad = sources_bad(all, SCOPE_PROJECT))) {
+        report_note(report, "%s; OpenCode works without project configs until it is mended",
+                    bad->reason);
+        env_line(env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1");
+    }
+    if ((bad = sources_bad(all, SCOPE_INLINE))) {
+        report_note(report, "%s; it is ignored", bad->reason);
+        env_line(env, "OPENCODE_CONFIG_CONTENT", "");
+    }
+    static const enum source_scope hopeless[] = { SCOPE_HOME, SCOPE_MANAGED };
+    for (size_t i = 0; i < ARRAY_SIZE(hopeless); i++)
+        if ((bad = sources_bad(all, hopeless[i])))
+            report_note(report, "%s; OpenCode refuses requests until it is mended", bad->reason);
+    return r;
+}
+
+/* Is an entry of ours needed? Two that OpenCode takes for different plugins would load it twice. */
+static bool entry_needed(const struct sources *all, struct report *report)
+{
+    static const enum source_scope anywhere[] = { SCOPE_GLOBAL, SCOPE_CUSTOM, SCOPE_HOME,
+                                                  SCOPE_INLINE, SCOPE_MANAGED };
+    bool needed = true;
+    for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++)
+        if (!sources_bad(all, anywhere[i]) && sources_naming(all, anywhere[i]) != NAMES_NOT)
+            needed = false;
+    /* A project's entry counts in that project only. The same path as ours OpenCode drops as a
+     * copy; another path to the plugin it does not. */
+    if (needed && !sources_bad(all, SCOPE_PROJECT) &&
+        sources_naming(all, SCOPE_PROJECT) == NAMES_OTHERWISE) {
+        report_note(report, "a project config names the plugin by another path: only that project "
+                            "has it; remove that entry");
+        needed = false;
+    }
+    for (size_t i = 0; i < all->count; i++)
+        if (all->rows[i].bare)
+            report_note(report,
+                        "%s names \"@opencode/bridge-plugin\", which nobody has published: remove "
+                        "that entry, the plugin is loaded by its path",
+                        all->rows[i].path);
+    return needed;
+}
+
+static const struct source *custom_source(const struct sources *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->scopes[i] == SCOPE_CUSTOM)
+            return &all->rows[i];
+    return NULL;
+}
+
+/* The entry inline, beside a config file of the user's that can't be merged with ours. */
+static int write_inline(const struct settings *s, const struct source *custom, struct buf *env,
+                        struct report *report, struct error *e)
+{
+    if (*s->user_content) {
+        report_note(report,
+                    "%s cannot be merged with the plugin's entry: OpenCode works without it",
+                    custom->path);
+        return 0;
+    }
+    _cleanup_free_ char *url = source_file_url(s->plugin_path);
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&text);
+    jsonw_object(&w, NULL);
+    jsonw_array(&w, "plugin");
+    jsonw_str(&w, NULL, url);
+    jsonw_array_end(&w);
+    jsonw_object_end(&w);
+    if (!url || text.failed)
+        return error_set_errno(e, -ENOMEM, "opencode.env");
+    env_line(env, "OPENCODE_CONFIG_CONTENT", buf_str(&text));
+    return 0;
+}
+
+/* opencode.json, and OPENCODE_CONFIG to name it, when there is something to say in it. */
+static int write_entry(const struct settings *s, const struct sources *all, bool needed,
+                       struct buf *env, struct report *report, struct error *e)
+{
+    const struct source *custom = custom_source(all);
+    bool bad = custom && custom->state == SOURCE_BAD;
+    _cleanup_free_ char *path = path_join(s->runtime_dir, "opencode.json");
+    if (!path)
+        return error_set_errno(e, -ENOMEM, "opencode.json");
+    if (bad)
+        report_note(report, "%s; it is ignored until it is mended", custom->reason);
+    if (needed && custom && custom->state == SOURCE_UNCLEAR)
+        return write_inline(s, custom, env, report, e);
+    if (!needed && !bad) {
+        (void)unlink(path);
+        return 0;
+    }
+    _cleanup_free_ char *text = merge_config(custom, needed ? s->plugin_path : NULL);
+    if (!text)
+        return error_set_errno(e, -ENOMEM, "opencode.json");
+    int r = write_if_changed(path, text, e);
+    if (r == 0)
+        env_line(env, "OPENCODE_CONFIG", path);
+    return r;
+}
+
+static void disarm_all(const struct settings *s, const struct sources *all, struct report *report)
+{
+    _cleanup_free_ char *global = path_join(s->config_home, "opencode");
+    if (global)
+        trap_disarm(global, report);
+    for (size_t i = 0; i < all->folder_count; i++)
+        if (!global || strcmp(all->folders[i], global) != 0)
+            trap_disarm(all->folders[i], report);
+}
+
+int config_write(const struct settings *s, bool with_plugin, struct report *report, struct error *e)
+{
+    _cleanup_free_ char *volume = path_join(s->directory, ".opencode");
+    _cleanup_free_ char *global = path_join(s->config_home, "opencode");
+    _cleanup_free_ char *path = path_join(s->runtime_dir, "opencode.env");
+    _cleanup_buf_ struct buf env = BUF_INIT;
+    _cleanup_(sources_release) struct sources all = { 0 };
+    if (!volume || !global || !path)
+        return error_set_errno(e, -ENOMEM, "opencode.env");
+    share_config(volume, global, report);
+    if (sources_read(&all, s) < 0)
+        return error_set_errno(e, -ENOMEM, "opencode.env");
+    int r = steer(s, &all, &env, report, e);
+    if (r == 0)
+        r = write_entry(s, &all, with_plugin && entry_needed(&all, report), &env, report, e);
+    if (r < 0)
+        return r;
+    disarm_all(s, &all, report);
+    shorten_retries(&env);
+    if (env.failed)
+        return error_set_errno(e, -ENOMEM, "opencode.env");
+    return write_if_changed(path, buf_str(&env), e);
+}
