@@ -42,12 +42,12 @@ static void find_text(struct buf *out, enum request_kind kind, const cJSON *deta
     if (kind == REQUEST_QUESTION) {
         const cJSON *first = cJSON_GetArrayItem(json_arr(detail, "questions"), 0);
         const char *text = json_str(first, "question", "");
-        buf_append(out, text, text_cut(text, SUMMARY_MAX + 1));
+        buf_append(out, text, text_cut(text, SUMMARY_MAX + 4));
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(places) && out->len == 0; i++) {
         const char *text = json_str_at(detail, places[i], "");
-        buf_append(out, text, text_cut(text, SUMMARY_MAX + 1));
+        buf_append(out, text, text_cut(text, SUMMARY_MAX + 4));
     }
     if (out->len == 0)
         join_strings(out, json_at(detail, "metadata.directories"));
