@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* What OpenCode asks for, in words, and which of its metadata says it exactly. */
@@ -99,7 +100,7 @@ static void put_actor(struct buf *out, const struct actor *a)
             place = places[i].place;
     if (strcmp(a->connector, "slack") == 0 && text_is_user_id(a->id)) {
         buf_printf(out, " by <@%s>", a->id);
-    } else if (*a->name && strcmp(a->name, a->connector) != 0) {
+    } else if (*a->name && strcasecmp(a->name, a->connector) != 0) {
         buf_puts(out, " by ");
         (void)text_put(out, a->name, 60, TEXT_ESCAPE | TEXT_ONE_LINE);
     }

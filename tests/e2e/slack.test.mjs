@@ -1,0 +1,637 @@
+// The Slack connector: the real gateway between the strict Slack fake and the real OpenCode (by its
+// own HTTP API, no plugin). Every test has a gateway and a workspace of its own, and ends with no
+// violation of Slack's rules.
+import test, { after, afterEach, before, beforeEach, describe } from "node:test";
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { BIN, OPENCODE, TOP, eventually, freePorts, run, sleep, startFakeModel, startFakeSlack, tempDir } from "./lib/util.mjs";
+
+const CHANNEL = "C0DEV000001";
+const ALICE = "U0ALICE0001";
+const BOB = "U0BOB000001";
+
+const dir = tempDir("slack");
+const project = path.join(dir, "project");
+let model, opencode;
+
+// A prompt whose scripted model runs one bash command and then answers.
+const bash = (command, answer = "All done.") =>
+  `please\n@@text I will run a command.\n@@tool bash ${JSON.stringify({ command, description: "Test" })}\n@@then\n@@text ${answer}`;
+
+async function startOpenCode() {
+  const [port] = await freePorts(1);
+  const config = path.join(dir, "opencode.json");
+  fs.mkdirSync(project, { recursive: true });
+  fs.writeFileSync(
+    config,
+    JSON.stringify({
+      model: "fake/fake-1",
+      small_model: "fake/fake-1",
+      enabled_providers: ["fake"],
+      share: "disabled",
+      autoupdate: false,
+      provider: {
+        fake: {
+          npm: "@ai-sdk/openai-compatible",
+          options: { baseURL: model.url, apiKey: "none" },
+          models: { "fake-1": { name: "Fake 1", tool_call: true, limit: { context: 100000, output: 8000 } } },
+        },
+      },
+      permission: { bash: "ask", edit: "ask" },
+    }),
+  );
+  const child = run(OPENCODE, ["serve", "--hostname", "127.0.0.1", "--port", String(port)], {
+    cwd: project,
+    env: {
+      PATH: process.env.PATH,
+      HOME: dir,
+      OPENCODE_CONFIG: config,
+      OPENCODE_DISABLE_MODELS_FETCH: "1",
+      OPENCODE_DISABLE_AUTOUPDATE: "1",
+      npm_config_offline: "true",
+    },
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const api = async (route, init = {}) => {
+    const r = await fetch(`${url}${route}${route.includes("?") ? "&" : "?"}directory=${encodeURIComponent(project)}`, {
+      method: init.body ? "POST" : "GET",
+      ...init,
+      headers: init.body ? { "content-type": "application/json" } : {},
+      body: init.body && JSON.stringify(init.body),
+      signal: AbortSignal.timeout(15000),
+    });
+    const text = await r.text();
+    return { status: r.status, body: text ? JSON.parse(text) : null };
+  };
+  await eventually("OpenCode answers", async () => {
+    assert.equal(child.exitCode, null, child.err);
+    const r = await fetch(`${url}/session/status?directory=${encodeURIComponent(project)}`, { signal: AbortSignal.timeout(500) });
+    return r.status === 200;
+  }, 60000);
+  return {
+    url,
+    api,
+    stop: () => child.kill("SIGKILL"),
+    messages: async (id) => JSON.stringify((await api(`/session/${id}/message`)).body),
+    // As somebody would in OpenCode's own page.
+    async prompt(text, title = "A test") {
+      const { body } = await api("/session", { body: { title } });
+      await api(`/session/${body.id}/prompt_async`, { body: { parts: [{ type: "text", text }] } });
+      return body.id;
+    },
+  };
+}
+
+// ---- one gateway and one workspace for each test
+
+let slack, gateway, dirs;
+const state = () => path.join(dirs, "state");
+
+async function startGateway(env = {}) {
+  const [port] = await freePorts(1);
+  fs.mkdirSync(state(), { recursive: true });
+  const child = run(path.join(BIN, "codev-gateway"), [], {
+    env: {
+      PATH: process.env.PATH,
+      HOME: dir,
+      CODEV_HOME: dir,
+      CODEV_POD: "pod-1",
+      CODEV_STATE_DIR: state(),
+      CODEV_RUNTIME_DIR: dirs,
+      CODEV_LOG_LEVEL: "debug",
+      CODEV_OPENCODE_URL: opencode.url,
+      CODEV_OPENCODE_DIRECTORY: project,
+      CODEV_GATEWAY_LISTEN: "127.0.0.1",
+      CODEV_GATEWAY_PORT: String(port),
+      CODEV_TOKEN: "token-of-the-api",
+      CODEV_BRIDGE_TOKEN: "token-of-the-bridge",
+      SLACK_BOT_TOKEN: slack.bot_token,
+      SLACK_APP_TOKEN: slack.app_token,
+      SLACK_API_URL: slack.api,
+      SLACK_CHANNEL_ID: CHANNEL,
+      SLACK_ALLOWED_USERS: `${ALICE},${BOB}`,
+      ...env,
+    },
+  });
+  return {
+    child,
+    get log() {
+      return child.err + child.out;
+    },
+    async health() {
+      const r = await fetch(`http://127.0.0.1:${port}/api/health`, {
+        headers: { authorization: "Bearer token-of-the-api" },
+        signal: AbortSignal.timeout(3000),
+      });
+      return (await r.json()).slack;
+    },
+    async kill(signal = "SIGKILL") {
+      child.kill(signal);
+      return child.ended;
+    },
+  };
+}
+
+const connected = () =>
+  eventually("Slack is connected", async () => {
+    assert.equal(gateway.child.exitCode, null, gateway.log.slice(-1500));
+    return (await slack.control("connections")).open >= 1 && (await gateway.health()).state === "connected";
+  });
+
+beforeEach(async () => {
+  dirs = tempDir("slack-gateway");
+  slack = await startFakeSlack();
+});
+
+afterEach(async (context) => {
+  if (gateway && gateway.child.exitCode === null && gateway.child.signalCode === null) await gateway.kill("SIGTERM");
+  const log = gateway?.log ?? "";
+  gateway = undefined;
+  const violations = await slack.control("violations");
+  slack.stop();
+  fs.rmSync(dirs, { recursive: true, force: true });
+  if (!context.passed && process.env.SLACK_TEST_LOG) console.error(log);
+  assert.deepEqual(violations, []);
+  assert.doesNotMatch(log, /xoxb-|xapp-|AddressSanitizer|LeakSanitizer|runtime error/, "no secret and no fault in the log");
+});
+
+before(async () => {
+  model = await startFakeModel();
+  opencode = await startOpenCode();
+});
+after(() => {
+  opencode?.stop();
+  model?.stop();
+  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+});
+
+// ---- what people see and do
+
+const marker = (name) => path.join(project, name);
+const buttons = (m) => (m.blocks ?? []).filter((b) => b.type === "actions").flatMap((b) => b.elements);
+const seen = (m) => `${m.text}\n${JSON.stringify(m.blocks)}`;
+const all = (query = "") => slack.control(`messages?channel=${CHANNEL}${query}`);
+
+async function waiting(text, ms = 20000) {
+  const found = await slack.control("wait", {
+    ...{ kind: "message", from: "bot", action_prefix: "allow_once", contains: text, timeout_ms: ms },
+  });
+  return found.items[0];
+}
+const settled = (ts, pattern, channel = CHANNEL) =>
+  eventually(`the message says ${pattern}`, async () => {
+    const m = (await slack.control(`messages?channel=${channel}&ts=${ts}`))[0];
+    return m && buttons(m).length === 0 && pattern.test(seen(m)) && m;
+  });
+const click = (user, m, action_id, more = {}) =>
+  slack.control("click", { user, channel: m.channel, ts: m.ts, action_id, confirm: true, ...more });
+const ephemeral = (user, pattern) =>
+  eventually(`${user} is told ${pattern}`, async () =>
+    (await slack.control(`ephemerals?user=${user}`)).find((e) => pattern.test(e.text)));
+const postedOnce = async (text) => {
+  const list = (await all("&from=bot")).filter((m) => m._meta.history.some((h) => JSON.stringify(h.blocks ?? "").includes(text)));
+  assert.equal(list.length, 1, `"${text}" is in one message, not in ${list.length}`);
+};
+const ran = (name) => eventually(`${name} is there`, () => fs.existsSync(marker(name)));
+
+describe("a permission request", () => {
+  beforeEach(async () => {
+    gateway = await startGateway();
+    await connected();
+  });
+
+  test("allowed once: buttons in the session's thread, then who did it", async () => {
+    const id = await opencode.prompt(bash("echo `date` '<!channel>' > once-1"), "Fix the <build>");
+    const m = await waiting("once-1");
+    assert.ok(m.thread_ts && m.thread_ts !== m.ts, "it is in a thread");
+    const root = (await all(`&ts=${m.thread_ts}`))[0];
+    assert.match(root.text, /Fix the &lt;build&gt;/);
+    assert.deepEqual(m._meta.notified.broadcasts, []);
+    assert.match(seen(m), /echo `date` '<!channel>' > once-1/, "the exact command");
+    assert.deepEqual(buttons(m).map((b) => [b.action_id, b.style]), [
+      ["allow_once", "primary"], ["allow_always", undefined], ["deny", "danger"], ["deny_reason", undefined],
+    ]);
+    assert.ok(!fs.existsSync(marker("once-1")), "nothing runs before the click");
+    const clicked = await click("alice", m, "allow_once");
+    assert.equal(clicked.outcome, "acked");
+    assert.ok(clicked.ack_ms < 50, `acknowledged after ${clicked.ack_ms} ms`);
+    await ran("once-1");
+    await settled(m.ts, new RegExp(`Allowed once by <@${ALICE}>`));
+    await eventually("the answer is in the thread", async () =>
+      (await all(`&thread_ts=${m.thread_ts}`)).some((x) => x.text === "All done."));
+    assert.ok(id);
+  });
+
+  test("allowed always, after a question back: the next one is not asked", async () => {
+    const id = await opencode.prompt(bash("touch always-1"));
+    const m = await waiting("always-1");
+    const gate = await click("bob", m, "allow_always", { confirm: undefined });
+    assert.equal(gate.outcome, "confirm_dialog_shown");
+    assert.match(gate.confirm.text.text, /touch \*/);
+    await click("bob", m, "allow_always");
+    await ran("always-1");
+    await settled(m.ts, new RegExp(`Always allowed by <@${BOB}>`));
+    await opencode.api(`/session/${id}/prompt_async`, { body: { parts: [{ type: "text", text: bash("touch always-2") }] } });
+    await ran("always-2");
+  });
+
+  test("denied with a reason, by the form: the agent reads it", async () => {
+    const id = await opencode.prompt(bash("echo no > deny-1"));
+    const m = await waiting("deny-1");
+    await click("alice", m, "deny_reason");
+    const view = await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id: "deny_with_reason" });
+    assert.match(JSON.stringify(view.items[0].blocks), /echo no > deny-1/);
+    const sent = await slack.control("view_submit", { user: "alice", values: { reason: { text: "use the <other> folder" } } });
+    assert.equal(sent.user_sees, "view closed");
+    await settled(m.ts, /Denied by <@U0ALICE0001>: use the &lt;other&gt; folder/);
+    await eventually("the agent has the reason", async () => (await opencode.messages(id)).includes("use the <other> folder"));
+    assert.ok(!fs.existsSync(marker("deny-1")));
+  });
+
+  test("denied by a button", async () => {
+    await opencode.prompt(bash("echo no > deny-2"));
+    const m = await waiting("deny-2");
+    await click("bob", m, "deny");
+    await settled(m.ts, /Denied by <@U0BOB000001>/);
+    assert.ok(!fs.existsSync(marker("deny-2")));
+  });
+
+  test("answered with a word in the thread", async () => {
+    await opencode.prompt(bash("echo yes > word-1"));
+    const m = await waiting("word-1");
+    await slack.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "allow" });
+    await ephemeral("mallory", /may do this/);
+    await slack.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "Allow" });
+    await ran("word-1");
+    await settled(m.ts, /Allowed once by <@U0ALICE0001>/);
+    await slack.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "deny" });
+    await ephemeral("alice", /Nothing waits/);
+  });
+
+  test("two people click at once: the first wins, the other is told", async () => {
+    await opencode.prompt(bash("echo x >> both-1"));
+    const m = await waiting("both-1");
+    await Promise.allSettled([click("alice", m, "allow_once"), click("bob", m, "deny")]);
+    const done = await settled(m.ts, /by <@/);
+    const alice = /<@U0ALICE0001>/.test(seen(done));
+    await ephemeral(alice ? "bob" : "alice", /Somebody was first: .*<@U0/);
+    if (alice) {
+      await ran("both-1");
+      assert.equal(fs.readFileSync(marker("both-1"), "utf8"), "x\n");
+    }
+  });
+
+  test("somebody who may not clicks: told so, and the buttons stay", async () => {
+    await opencode.prompt(bash("echo x > mallory-1"));
+    const m = await waiting("mallory-1");
+    await click("mallory", m, "allow_once");
+    const told = await ephemeral("mallory", /not among the people who may/);
+    assert.equal(told.thread_ts, m.thread_ts);
+    await click("mallory", m, "deny_reason");
+    await slack.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "do something bad" });
+    const now = (await all(`&ts=${m.ts}`))[0];
+    assert.equal(buttons(now).length, 4);
+    assert.deepEqual(await slack.control("views?open=true"), []);
+    await click("alice", m, "deny");
+    await settled(m.ts, /Denied/);
+    assert.ok(!fs.existsSync(marker("mallory-1")));
+  });
+
+  test("answered in OpenCode's own page first: shown, and a late click is told", async () => {
+    await opencode.prompt(bash("echo x > own-1"));
+    const m = await waiting("own-1");
+    const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("own-1"));
+    const stale = { ...m };
+    assert.equal((await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "once" } })).status, 200);
+    await settled(m.ts, /Allowed once in OpenCode/);
+    await ran("own-1");
+    await assert.rejects(click("alice", stale, "deny"), /no such element/);
+  });
+
+  test("aborted while it waits: shown as gone", async () => {
+    const id = await opencode.prompt(bash("echo x > abort-1"));
+    const m = await waiting("abort-1");
+    await opencode.api(`/session/${id}/abort`, { method: "POST" });
+    await settled(m.ts, /No longer waiting/);
+  });
+
+  test("a very long command is shortened in the middle, and Slack takes it", async () => {
+    await opencode.prompt(bash(`echo '${"\u{1F600}`<&".repeat(1500)}' > long-1`));
+    const m = await waiting("long-1");
+    assert.match(seen(m), /characters left out/);
+    assert.match(seen(m), /Shortened/);
+    await click("alice", m, "deny");
+    await settled(m.ts, /Denied/);
+  });
+});
+
+describe("a session", () => {
+  beforeEach(async () => {
+    gateway = await startGateway();
+    await connected();
+  });
+
+  test("started by a mention: its thread is that message; replies go to the agent; !stop", async () => {
+    const sent = await slack.control("message", {
+      ...{ user: "alice", channel: "general", text: `<@U0BOT000001> ${bash("echo 'a & b' > mention-1", "Mentioned.")}` },
+    });
+    const m = await waiting("mention-1");
+    assert.equal(m.channel, sent.channel);
+    assert.equal(m.thread_ts, sent.ts);
+    await click("alice", m, "allow_once");
+    await ran("mention-1");
+    const thread = () => slack.control(`messages?channel=general&thread_ts=${sent.ts}`);
+    await eventually("the answer", async () => (await thread()).some((x) => x.text === "Mentioned."));
+    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "@@text Hello &amp; bye." });
+    await eventually("the answer to a reply", async () => (await thread()).some((x) => /Hello &amp;/.test(x.text)));
+    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: bash("sleep 30") });
+    const wait = await waiting("sleep 30");
+    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "!stop" });
+    await ephemeral("bob", /Stopped/);
+    await settled(wait.ts, /No longer waiting/, "general");
+    const starts = (await slack.control("calls?method=chat.postMessage")).filter((c) => c.ok).length;
+    assert.ok(starts <= 6, `one session and no double posts: ${starts}`);
+  });
+
+  test("started by a direct message", async () => {
+    await slack.control("message", { user: "bob", channel: "dm", text: "@@text Hello from the DM." });
+    await eventually("the answer", async () =>
+      (await slack.control("messages?user_dm=U0BOB000001")).some((x) => x.text === "Hello from the DM." && x.thread_ts));
+  });
+
+  test("started by /opencode start; the other commands answer", async () => {
+    const started = await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text: "start @@text Slashed." });
+    assert.match(started.user_sees, /Starting/);
+    await eventually("the answer", async () => (await all()).some((x) => x.text === "Slashed." && x.thread_ts));
+    await ephemeral("alice", /It goes on in its thread in <#C0DEV000001>/);
+    for (const [text, pattern] of [
+      ["help", /starts a session/], ["", /starts a session/], ["nonsense", /starts a session/],
+      ["list", /\u2022 \*/], ["status", /OpenCode: http/], ["stop", /!stop/], ["start", /Say what to do/],
+    ])
+      assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text })).user_sees, pattern);
+    assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/focus", text: "web" })).user_sees, /both/);
+    assert.match((await slack.control("slash", { user: "mallory", channel: "general", command: "/opencode", text: "start x" })).user_sees, /may do this/);
+  });
+
+  test("somebody who may not, the bot's own messages and edits start nothing", async () => {
+    const count = async () => (await opencode.api("/session")).body.length;
+    const sessions = await count();
+    await slack.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
+    await ephemeral("mallory", /may do this/);
+    const mine = await slack.control("message", { user: "alice", channel: "general", text: "nobody is meant" });
+    await slack.control("edit", { user: "alice", channel: "general", ts: mine.ts, text: "<@U0BOT000001> now edited" });
+    await slack.control("message", { user: "mallory", channel: "dm", text: "@@text Evil." });
+    await eventually("all events were delivered", async () =>
+      (await slack.control("acks?type=events_api")).every((e) => e.outcome === "acked"));
+    await sleep(300);
+    assert.equal(await count(), sessions);
+  });
+
+  test("the same message delivered twice is done once", async () => {
+    const sent = await slack.control("message", { user: "alice", channel: "dm", text: "@@text Only once." });
+    const answers = async () => (await slack.control(`messages?user_dm=${ALICE}`)).filter((x) => x.text === "Only once.");
+    await eventually("the answer", async () => (await answers()).length === 1);
+    await slack.control("redeliver", { event_id: sent.event_ids[0] });
+    await eventually("delivered again", async () =>
+      (await slack.control(`acks?event_id=${sent.event_ids[0]}`)).filter((e) => e.outcome === "acked").length >= 2);
+    await sleep(500);
+    assert.equal((await answers()).length, 1);
+  });
+});
+
+describe("Slack's weather", () => {
+  beforeEach(async () => {
+    gateway = await startGateway();
+    await connected();
+  });
+
+  test("the socket is refreshed while a request waits: no gap, the click works", async () => {
+    await opencode.prompt(bash("echo x > refresh-1"));
+    const m = await waiting("refresh-1");
+    const first = (await slack.control("connections")).connections.at(-1).id;
+    await slack.control("disconnect", { reason: "warning", warning_ms: 1500, close_ms: 1500 });
+    await eventually("a second connection", async () =>
+      (await slack.control("connections")).connections.some((c) => c.id !== first && c.state === "open"));
+    await eventually("the old one is closed", async () =>
+      (await slack.control("connections")).connections.find((c) => c.id === first).state === "closed");
+    assert.deepEqual((await slack.control("connections")).downtime, []);
+    await click("alice", m, "allow_once");
+    await ran("refresh-1");
+    await settled(m.ts, /Allowed once/);
+  });
+
+  test("refreshed without a warning: milliseconds only", async () => {
+    await slack.control("disconnect", { reason: "refresh_requested", close_ms: 3000 });
+    await eventually("connected anew", async () => {
+      const c = await slack.control("connections");
+      return c.open === 1 && c.downtime.every((d) => d.to) && c.connections.length === 2;
+    });
+    const gap = Math.max(0, ...(await slack.control("connections")).downtime.map((d) => d.ms));
+    assert.ok(gap < 1000, `a gap of ${gap} ms`);
+  });
+
+  test("the connection is cut while a request waits", async () => {
+    await opencode.prompt(bash("echo x > drop-1"));
+    const m = await waiting("drop-1");
+    await slack.control("drop", {});
+    await eventually("connected anew", async () => (await slack.control("connections")).open === 1);
+    await connected();
+    await click("alice", m, "allow_once");
+    await ran("drop-1");
+    await settled(m.ts, /Allowed once/);
+  });
+
+  test("429 on posting: waits as told, then posts once", async () => {
+    await slack.control("fail", { method: "chat.postMessage", times: 1, status: 429, retry_after: 2 });
+    await opencode.prompt(bash("echo x > slow-1"));
+    const m = await waiting("slow-1");
+    const calls = await slack.control("calls?method=chat.postMessage");
+    const refused = calls.find((c) => c.error === "ratelimited");
+    const next = calls.find((c) => c.seq > refused.seq);
+    assert.ok(next.at - refused.at >= 1900, `${next.at - refused.at} ms after the 429`);
+    await postedOnce("slow-1");
+    await click("alice", m, "deny");
+    await settled(m.ts, /Denied/);
+  });
+
+  test("the answer to a post is lost: it is found, not sent again", async () => {
+    await slack.control("fail", { method: "chat.postMessage", times: 2, mode: "lost_response" });
+    await opencode.prompt(bash("echo x > lost-1"));
+    const m = await waiting("lost-1");
+    await click("alice", m, "allow_once");
+    await ran("lost-1");
+    await settled(m.ts, /Allowed once/);
+    await postedOnce("lost-1");
+    const roots = (await all("&from=bot&top_level=true")).filter((x) => x.text === "A test");
+    assert.equal(roots.length, 1);
+  });
+
+  test("500s and dropped connections: posted once all the same", async () => {
+    await slack.control("fail", { method: "chat.postMessage", times: 1, status: 500 });
+    await slack.control("fail", { method: "chat.postMessage", times: 1, mode: "drop" });
+    await slack.control("fail", { method: "conversations.history", times: 1, status: 503 });
+    await opencode.prompt(bash("echo x > fail-1"));
+    const m = await waiting("fail-1", 30000);
+    await slack.control("fail", { method: "chat.update", times: 2, status: 500 });
+    await click("alice", m, "deny");
+    await settled(m.ts, /Denied/);
+    await postedOnce("fail-1");
+  });
+});
+
+describe("restarts", () => {
+  const cases = [
+    ["", "killed while the request waits"],
+    ["outbox.sending", "killed before a post leaves"],
+    ["outbox.sent", "killed before a post's answer is stored"],
+    ["outbox.done", "killed after a post's answer is stored"],
+  ];
+  for (const [point, name] of cases)
+    test(`${name}, then clicked`, async () => {
+      gateway = await startGateway(point ? { CODEV_CRASH_AT: point } : {});
+      const file = `kill-${cases.findIndex((c) => c[0] === point)}`;
+      if (point) {
+        await opencode.prompt(bash(`echo x > ${file}`));
+        const { signal } = await gateway.child.ended;
+        assert.equal(signal, "SIGKILL");
+      } else {
+        await connected();
+        await opencode.prompt(bash(`echo x > ${file}`));
+        await waiting(file);
+        await gateway.kill();
+      }
+      gateway = await startGateway();
+      await connected();
+      const m = await waiting(file);
+      await click("alice", m, "allow_once");
+      await ran(file);
+      await settled(m.ts, /Allowed once by <@U0ALICE0001>/);
+      await postedOnce(file);
+      assert.equal((await all("&from=bot&top_level=true")).filter((x) => x.text === "A test").length, 1);
+    });
+
+  test("answered elsewhere while the gateway is away: the message catches up", async () => {
+    gateway = await startGateway();
+    await connected();
+    await opencode.prompt(bash("echo x > away-1"));
+    const m = await waiting("away-1");
+    await gateway.kill();
+    const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("away-1"));
+    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "once" } });
+    gateway = await startGateway();
+    await settled(m.ts, /No longer waiting|Allowed once in OpenCode/);
+  });
+
+  test("stopped in order: one note in the active thread, a polite goodbye", async () => {
+    gateway = await startGateway();
+    await connected();
+    await opencode.prompt(bash("echo x > stop-1"));
+    const m = await waiting("stop-1");
+    const started = Date.now();
+    const { code } = await gateway.kill("SIGTERM");
+    assert.equal(code, 0, gateway.log.slice(-800));
+    assert.ok(Date.now() - started < 4000);
+    const notes = (await all(`&thread_ts=${m.thread_ts}`)).filter((x) => /pod is restarting/.test(x.text));
+    assert.equal(notes.length, 1);
+    assert.equal((await slack.control("connections")).connections[0].closedBy, "client");
+    gateway = await startGateway();
+    await connected();
+    await click("alice", m, "deny");
+    await settled(m.ts, /Denied/);
+    assert.equal((await all()).filter((x) => /pod is restarting/.test(x.text)).length, 1);
+  });
+});
+
+describe("set-up", () => {
+  const status = (pattern) =>
+    eventually(`the status says ${pattern}`, async () => {
+      const s = await gateway.health();
+      return pattern.test(`${s.state}: ${s.reason}`) && s;
+    });
+
+  test("no tokens: off, said once", async () => {
+    gateway = await startGateway({ SLACK_BOT_TOKEN: "", SLACK_APP_TOKEN: "" });
+    await status(/^off: no tokens: set SLACK_BOT_TOKEN and SLACK_APP_TOKEN$/);
+    assert.equal(gateway.log.match(/slack: off/g).length, 1);
+    assert.deepEqual(await slack.control("calls"), []);
+  });
+
+  test("one token is missing", async () => {
+    gateway = await startGateway({ SLACK_APP_TOKEN: "" });
+    await status(/^failed: SLACK_APP_TOKEN is missing/);
+  });
+
+  const wrong = [
+    ["a wrong bot token", { SLACK_BOT_TOKEN: "xo" + "xb-wrong" }, /^failed: auth.test: invalid_auth: the token is wrong/],
+    ["a wrong app token", { SLACK_APP_TOKEN: "xa" + "pp-wrong" }, /^failed: apps.connections.open: invalid_auth/],
+    ["the two tokens swapped", (s) => ({ SLACK_BOT_TOKEN: s.app_token, SLACK_APP_TOKEN: s.bot_token }), /^failed: apps.connections.open: not_allowed_token_type/],
+    ["a channel without the app", { SLACK_CHANNEL_ID: "C0OTHER0001" }, /^failed: not_in_channel \(C0OTHER0001\): invite the app/],
+    ["no such channel", { SLACK_CHANNEL_ID: "C0NOPE00001" }, /^failed: channel_not_found \(C0NOPE00001\): set SLACK_CHANNEL_ID/],
+    ["nobody is allowed", { SLACK_ALLOWED_USERS: "" }, /^connected: SLACK_ALLOWED_USERS is empty/],
+    ["no channel", { SLACK_CHANNEL_ID: "" }, /^connected: SLACK_CHANNEL_ID is not set/],
+  ];
+  for (const [name, env, pattern] of wrong)
+    test(name, async () => {
+      gateway = await startGateway(typeof env === "function" ? env(slack) : env);
+      await status(pattern);
+    });
+
+  test("the app is removed from the workspace", async () => {
+    gateway = await startGateway();
+    await connected();
+    await slack.control("revoke", { error: "account_inactive" });
+    await opencode.prompt(bash("echo x > revoked-1"));
+    await status(/^failed: .*account_inactive: the app was removed/);
+    await slack.control("revoke", { error: null });
+    const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("revoked-1"));
+    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+  });
+
+  test("a missing scope is named", async () => {
+    const manifest = path.join(dirs, "manifest.yaml");
+    const whole = fs.readFileSync(path.join(TOP, "bridge/slack-app-manifest.yaml"), "utf8");
+    fs.writeFileSync(manifest, whole.replace(/^ *- chat:write\n/m, ""));
+    slack.stop();
+    slack = await startFakeSlack(["--manifest", manifest]);
+    gateway = await startGateway();
+    await connected();
+    await opencode.prompt(bash("echo x > scope-1"));
+    await status(/^failed: chat.postMessage: missing_scope \(chat:write\): add the scope/);
+    const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("scope-1"));
+    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+  });
+
+  test("with nobody allowed, a click is explained", async () => {
+    gateway = await startGateway({ SLACK_ALLOWED_USERS: "" });
+    await connected();
+    await opencode.prompt(bash("echo x > nobody-1"));
+    const m = await waiting("nobody-1");
+    await click("alice", m, "allow_once");
+    await ephemeral("alice", /SLACK_ALLOWED_USERS` is empty/);
+    const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("nobody-1"));
+    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+    await settled(m.ts, /Denied in OpenCode/);
+  });
+
+  test("members of the channel may, by setting", async () => {
+    await slack.control("member", { user: "mallory", channel: CHANNEL, remove: true });
+    gateway = await startGateway({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
+    await connected();
+    await slack.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
+    await ephemeral("mallory", /Only members/);
+    await opencode.prompt(bash("echo x > members-1"));
+    const m = await waiting("members-1");
+    await click("bob", m, "allow_once");
+    await ran("members-1");
+    await settled(m.ts, /Allowed once by <@U0BOB000001>/);
+  });
+
+  test("Slack is away at start: keeps trying, then connects", async () => {
+    await slack.control("partition", { mode: "refuse" });
+    gateway = await startGateway();
+    await status(/^connecting: .*no answer from Slack/);
+    await slack.control("partition", { mode: "off" });
+    await connected();
+  });
+});
