@@ -310,8 +310,12 @@ static int closed(struct ws *ws, void *in, size_t len)
 
 static int not_connected(struct ws *ws, void *in, size_t len)
 {
-    char why[160];
+    char why[200];
+    unsigned status = lws_http_client_http_response(ws->wsi);
     (void)snprintf(why, sizeof why, "%.*s", in ? (int)len : 0, in ? (const char *)in : "");
+    if (status)
+        (void)snprintf(why, sizeof why, "%.*s (HTTP %u)", in ? (int)len : 0,
+                       in ? (const char *)in : "", status);
     ws->wsi = NULL;
     ws_connect_next(ws, *why ? why : "the server does not answer");
     return 0;
