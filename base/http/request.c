@@ -122,6 +122,8 @@ static int setup_headers(struct http_request *r, const struct http_options *o)
     if (error == 0 && o->body)
         error = add_named(r, "Content-Type: ",
                           o->content_type ? o->content_type : "application/json; charset=utf-8");
+    if (error == 0 && !o->body)
+        error = add_header(r, "Content-Type:"); /* else curl calls an empty POST a form */
     if (error == 0 && o->bearer)
         error = add_named(r, "Authorization: Bearer ", o->bearer);
     return error;
