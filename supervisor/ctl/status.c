@@ -64,9 +64,9 @@ static void put_services(const cJSON *status)
         if (json_int(s, "rss_bytes", 0) > 0)
             put_bytes(rss, json_int(s, "rss_bytes", 0));
         put_reason(&reason, s);
-        (void)printf("%-14s %-10s %7s %9s %8lld %7s  %s\n", json_str(s, "name", "?"),
+        (void)printf("%-14s %-10s %7s %9s %8lld %7s%s%s\n", json_str(s, "name", "?"),
                      json_str(s, "state", "?"), pid, age, (long long)json_int(s, "restarts", 0),
-                     rss, buf_str(&reason));
+                     rss, reason.len ? "  " : "", buf_str(&reason));
     }
 }
 
