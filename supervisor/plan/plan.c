@@ -9,6 +9,7 @@
 #define SERVICES_MAX 512
 #define VOLUMES_MAX  64
 #define SIGNAL_MAX   64
+#define NAME_MAX_LEN 63 /* of a service; what its readers make room for */
 
 uint32_t plan_checksum(const void *data, size_t len)
 {
@@ -123,6 +124,8 @@ static int check_service(const struct plan *p, const struct plan_service *s, str
     if (s->type >= PLAN_TYPE_MAX || s->restart >= PLAN_RESTART_MAX ||
         s->limit_then >= PLAN_THEN_MAX || s->stop_signal < 1 || s->stop_signal > SIGNAL_MAX)
         return error_set(e, -EBADMSG, "service %ld of the plan has a value out of range", index);
+    if (strlen(plan_string(p, s->name)) > NAME_MAX_LEN)
+        return error_set(e, -EBADMSG, "service %ld of the plan has too long a name", index);
     if (!*plan_string(p, s->name) || s->argv.count == 0 || !*plan_item(p, s->argv, 0))
         return error_set(e, -EBADMSG, "service %ld of the plan has no name or no command", index);
     if (plan_service_index(p, plan_string(p, s->name)) != index)

@@ -1,0 +1,157 @@
+/* The boot: configuration, volumes, state, secrets, services. Each step is asynchronous, so that a
+ * signal or a status request in between is served at once. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/clock.h"
+#include "supervisor/init/boot_work.h"
+#include "supervisor/init/supervisor.h"
+
+#define BOOT_DEADLINE_MS 10000
+
+static void take_volume(struct supervisor *sv, const void *data, size_t len)
+{
+    struct boot_volume v;
+    if (len != sizeof v)
+        return;
+    memcpy(&v, data, sizeof v);
+    volume_set(sv, v.index, &v.report);
+}
+
+static void take_secret(struct supervisor *sv, const char *text, size_t len)
+{
+    char pair[4096 + 64];
+    if (len >= sizeof pair)
+        return;
+    memcpy(pair, text, len);
+    pair[len] = '\0';
+    char *eq = strchr(pair, '=');
+    if (eq) {
+        *eq = '\0';
+        (void)secret_store_set(&sv->secrets, pair, eq + 1);
+    }
+    explicit_bzero(pair, sizeof pair);
+}
+
+static void on_record(struct helper *h, uint32_t type, const void *data, size_t len)
+{
+    struct supervisor *sv = h->arg;
+    switch ((enum boot_record)type) {
+    case BOOT_VOLUME:
+        take_volume(sv, data, len);
+        break;
+    case BOOT_STATE_DIR:
+        (void)snprintf(sv->state_dir, sizeof sv->state_dir, "%.*s", (int)len, (const char *)data);
+        break;
+    case BOOT_SECRET:
+        take_secret(sv, data, len);
+        break;
+    case BOOT_NOTE:
+        say(sv, LOG_LEVEL_WARN, "%.*s", (int)len, (const char *)data);
+        break;
+    case BOOT_RECORD_MAX:
+    default:
+        break;
+    }
+}
+
+/* The volumes that the helper never came to tell about. */
+static void mark_unanswered(struct supervisor *sv)
+{
+    struct volume_report report = { .count = 1 };
+    report.findings[0].level = FINDING_BAD;
+    report.findings[0].code = FINDING_NO_ANSWER;
+    for (uint32_t i = 0; i < sv->plan->plan.header->volumes && i < VOLUMES_KEPT; i++) {
+        if (sv->volumes[i].known)
+            continue;
+        (void)snprintf(report.findings[0].message, sizeof report.findings[0].message,
+                       "the check did not end within %d s: the storage behind it does not answer; "
+                       "look at the PersistentVolume and its node",
+                       BOOT_DEADLINE_MS / 1000);
+        volume_set(sv, i, &report);
+    }
+}
+
+/* Policy `fail` (SPEC V2). True when the pod must not start. */
+static bool refused_by_volumes(struct supervisor *sv)
+{
+    const struct plan *p = &sv->plan->plan;
+    for (uint32_t i = 0; i < p->header->volumes && i < VOLUMES_KEPT; i++) {
+        const struct volume_state *v = &sv->volumes[i];
+        if (p->volumes[i].policy != PLAN_POLICY_FAIL || volume_ok(v))
+            continue;
+        char why[sizeof v->report.findings[0].message + 64];
+        (void)snprintf(why, sizeof why, "volume %.60s: %s", plan_string(p, p->volumes[i].path),
+                       v->report.findings[0].message);
+        stop_begin(sv, EXIT_CONFIG, why);
+        return true;
+    }
+    return false;
+}
+
+void boot_services(struct supervisor *sv)
+{
+    struct service **at = &sv->services;
+    for (uint32_t i = 0; i < sv->plan->plan.header->services; i++) {
+        struct service *s = service_new(sv, sv->plan, i);
+        if (!s) {
+            stop_begin(sv, 1, "out of memory at the start");
+            return;
+        }
+        *at = s;
+        at = &s->next;
+    }
+    sv->phase = PHASE_RUNNING;
+    for (struct service *s = sv->services; s; s = s->next)
+        service_event(s, EV_START, "");
+    verdict_update(sv);
+}
+
+static void on_helper_end(struct helper *h, bool complete)
+{
+    struct supervisor *sv = h->arg;
+    if (!complete)
+        say(sv, LOG_LEVEL_ERROR, "the check of the volumes did not come to its end");
+    mark_unanswered(sv);
+    boot_generate_secrets(sv);
+    for (size_t i = 0; i < secret_count(); i++)
+        if (sv->secrets.values[i])
+            (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
+    if (sv->phase != PHASE_BOOT || refused_by_volumes(sv))
+        return;
+    volumes_watch_begin(sv);
+    boot_services(sv);
+}
+
+static void on_compiled(struct supervisor *sv, struct plan_block *plan, const char *error)
+{
+    if (!plan) {
+        char why[600];
+        (void)snprintf(why, sizeof why, "bad configuration: %s", error);
+        stop_begin(sv, EXIT_CONFIG, why);
+        return;
+    }
+    plan_adopt(sv, plan);
+    say(sv, LOG_LEVEL_INFO, "configuration %s: %u services, %u volumes",
+        *plan_string(&plan->plan, plan->plan.header->config_file)
+            ? plan_string(&plan->plan, plan->plan.header->config_file)
+            : "by default",
+        plan->plan.header->services, plan->plan.header->volumes);
+    sv->boot_helper.on_record = on_record;
+    sv->boot_helper.on_end = on_helper_end;
+    sv->boot_helper.arg = sv;
+    int r = helper_start(&sv->boot_helper, "boot", BOOT_DEADLINE_MS, boot_work, sv);
+    if (r < 0) {
+        say(sv, LOG_LEVEL_ERROR, "cannot check the volumes: %s", strerror(-r));
+        on_helper_end(&sv->boot_helper, false);
+    }
+}
+
+void boot_begin(struct supervisor *sv)
+{
+    int r = compile_begin(sv, on_compiled);
+    if (r < 0)
+        on_compiled(sv, NULL, strerror(-r));
+}

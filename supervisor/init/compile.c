@@ -1,0 +1,204 @@
+/* Runs codev-config, which checks the configuration and writes the plan into a memfd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/file.h"
+#include "supervisor/init/supervisor.h"
+
+#define COMPILE_DEADLINE_MS 10000
+#define MESSAGES_MAX        ((size_t)64 << 10)
+
+struct compile {
+    struct supervisor *sv;
+    struct proc proc;
+    struct timer deadline;
+    int memfd, messages_in; /* the write end of its stderr */
+    struct source messages;
+    struct buf text; /* what it said */
+    bool late, cancelled;
+    void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error);
+};
+
+static void on_messages(struct source *s, uint32_t events)
+{
+    struct compile *c = s->arg;
+    (void)events;
+    for (;;) {
+        char chunk[4096];
+        ssize_t n = read(s->fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        (void)buf_append(&c->text, chunk, (size_t)n);
+    }
+}
+
+/* Each line goes to the log as the service "config". */
+static void log_messages(struct compile *c, bool failed)
+{
+    struct log_channel channel = { .logs = &c->sv->logs, .name = "config" };
+    const char *p = buf_str(&c->text);
+    while (*p) {
+        size_t n = strcspn(p, "\n");
+        if (n)
+            logs_put(&channel, failed ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "stderr", p, n);
+        p += n + (p[n] == '\n');
+    }
+    buf_release(&channel.ring);
+}
+
+static void release(struct compile *c)
+{
+    loop_close(&c->sv->loop, &c->messages);
+    timer_forget(&c->sv->loop, &c->deadline);
+    timer_forget(&c->sv->loop, &c->proc.stuck);
+    if (c->memfd >= 0)
+        (void)close(c->memfd);
+    if (c->messages_in >= 0)
+        (void)close(c->messages_in);
+    buf_release(&c->text);
+    if (c->sv->compile == c)
+        c->sv->compile = NULL;
+    free(c);
+}
+
+/* NULL when a plan is there, else what went wrong, in one sentence. */
+static struct plan_block *result(struct compile *c, struct error *e)
+{
+    const struct proc *p = &c->proc;
+    if (c->late)
+        (void)error_set(e, -ETIMEDOUT, "codev-config did not end within %d s",
+                        COMPILE_DEADLINE_MS / 1000);
+    else if (p->failed)
+        (void)error_set(e, -p->failure.error, "codev-config: %s: %s",
+                        spawn_step_text((enum spawn_step)p->failure.step),
+                        strerror(p->failure.error));
+    else if (p->exited && p->status == 0)
+        return plan_block_map(c->memfd, e);
+    else if (p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == EXIT_CONFIG &&
+             c->text.len)
+        (void)error_set(e, -EINVAL, "%.*s", (int)strcspn(buf_str(&c->text), "\n"),
+                        buf_str(&c->text));
+    else
+        (void)error_set(e, -EIO, "codev-config ended with status %d", proc_status_code(p->status));
+    return NULL;
+}
+
+static void on_proc(struct proc *p, enum proc_event event)
+{
+    struct compile *c = p->arg;
+    struct supervisor *sv = c->sv;
+    if (event != PROC_GONE)
+        return;
+    if (c->messages.fd >= 0)
+        on_messages(&c->messages, EPOLLIN);
+    struct error e = ERROR_INIT;
+    struct plan_block *plan = c->cancelled ? NULL : result(c, &e);
+    void (*done)(struct supervisor * s, struct plan_block * b, const char *error) = c->done;
+    bool cancelled = c->cancelled;
+    if (!cancelled)
+        log_messages(c, !plan);
+    release(c);
+    if (!cancelled)
+        done(sv, plan, e.message);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct compile *c = t->arg;
+    c->late = true;
+    proc_kill(&c->proc);
+}
+
+static int build_env(struct env *env, void *arg)
+{
+    supervisor_environment(arg, env);
+    return 0;
+}
+
+static int open_channels(struct compile *c)
+{
+    int fds[2];
+    c->memfd = memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (c->memfd < 0 || pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    c->messages.fd = fds[0];
+    c->messages_in = fds[1];
+    int r = fd_set_nonblock(fds[0], true);
+    return r < 0 ? r : loop_add(&c->sv->loop, &c->messages, EPOLLIN);
+}
+
+int compile_begin(struct supervisor *sv,
+                  void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error))
+{
+    struct compile *c = calloc(1, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    *c = (struct compile){
+        .sv = sv,
+        .memfd = -1,
+        .messages_in = -1,
+        .messages = { .fd = -1, .fn = on_messages, .arg = c },
+        .text = BUF_INIT_MAX(MESSAGES_MAX),
+        .deadline = { .fn = on_deadline, .arg = c },
+        .done = done,
+    };
+    proc_init(&c->proc, &sv->loop, &sv->reaper);
+    c->proc.fn = on_proc;
+    c->proc.arg = c;
+    int r = open_channels(c);
+    char fd_text[16];
+    (void)snprintf(fd_text, sizeof fd_text, "%d", c->memfd);
+    const char *argv[] = { "codev-config", "compile", "--fd", fd_text, NULL };
+    struct spawn_spec spec = {
+        .label = "config",
+        .argv = argv,
+        .build_env = build_env,
+        .env_arg = sv,
+        .stdout_fd = -1,
+        .stderr_fd = c->messages_in,
+        .keep_fd = c->memfd,
+        .mask = &sv->original_mask,
+    };
+    if (r == 0)
+        r = proc_start(&c->proc, &spec);
+    if (r < 0) {
+        release(c);
+        return r;
+    }
+    timer_set(&sv->loop, &c->deadline, COMPILE_DEADLINE_MS);
+    sv->compile = c;
+    return 0;
+}
+
+void compile_cancel(struct supervisor *sv)
+{
+    if (!sv->compile)
+        return;
+    sv->compile->cancelled = true;
+    proc_kill(&sv->compile->proc);
+}
+
+void plan_adopt(struct supervisor *sv, struct plan_block *plan)
+{
+    const struct plan *p = &plan->plan;
+    plan_block_unref(sv->plan);
+    sv->plan = plan;
+    sv->logs.text = p->header->log_format == PLAN_LOG_TEXT;
+    sv->logs.level = (enum log_level)p->header->log_level;
+    env_release(&sv->plan_env);
+    for (uint32_t i = 0; i < p->header->environment.count; i++)
+        env_put(&sv->plan_env, plan_item(p, p->header->environment, i));
+    secret_store_take_env(&sv->secrets, &sv->plan_env);
+    for (size_t i = 0; i < secret_count(); i++)
+        if (sv->secrets.values[i])
+            (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
+}

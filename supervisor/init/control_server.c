@@ -1,0 +1,320 @@
+#include "supervisor/init/control_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/jsonw.h"
+#include "supervisor/init/supervisor.h"
+
+static void drop(struct connection *c)
+{
+    loop_close(&c->server->sv->loop, &c->source);
+    timer_clear(&c->deadline);
+    buf_release(&c->in);
+    buf_release(&c->out);
+}
+
+static void on_deadline(struct timer *t)
+{
+    drop(t->arg);
+}
+
+/* Writes what the peer takes; arms the deadline for the rest. */
+static void flush(struct connection *c)
+{
+    struct loop *loop = &c->server->sv->loop;
+    size_t before = c->out.len;
+    while (c->out.len) {
+        ssize_t n = send(c->source.fd, c->out.data, c->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n <= 0) {
+            drop(c);
+            return;
+        }
+        buf_consume(&c->out, (size_t)n);
+    }
+    if (!c->out.len && c->mode == CONNECTION_ANSWER) {
+        drop(c);
+        return;
+    }
+    if (!c->out.len) {
+        timer_clear(&c->deadline);
+        buf_release(&c->out);
+    } else if (c->out.len != before || !c->deadline.due_ms) {
+        timer_set(loop, &c->deadline, CONTROL_DEADLINE_MS);
+    }
+    (void)loop_change(loop, &c->source, EPOLLIN | (c->out.len ? EPOLLOUT : 0));
+}
+
+void connection_send(struct connection *c, const char *data, size_t len)
+{
+    if (c->source.fd < 0)
+        return;
+    if (buf_append(&c->out, data, len) < 0)
+        drop(c);
+    else
+        flush(c);
+}
+
+void connection_answer(struct connection *c, const struct buf *json)
+{
+    c->mode = CONNECTION_ANSWER;
+    if (json->failed || buf_append(&c->out, json->data, json->len) < 0 ||
+        buf_putc(&c->out, '\n') < 0)
+        drop(c);
+    else
+        flush(c);
+}
+
+void connection_error(struct connection *c, const char *code, const char *fmt, ...)
+{
+    char text[512];
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&out);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    jsonw_object(&w, NULL);
+    jsonw_object(&w, "error");
+    jsonw_str(&w, "code", code);
+    jsonw_str(&w, "message", text);
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+    connection_answer(c, &out);
+}
+
+/* The request's line has come, whole. */
+static void take_line(struct connection *c, size_t len)
+{
+    c->in.data[len] = '\0';
+    if (strlen(c->in.data) != len) {
+        connection_error(c, "bad_request", "a request holds no NUL");
+        return;
+    }
+    timer_clear(&c->deadline);
+    command_run(c->server->sv, c, c->in.data);
+    buf_release(&c->in);
+}
+
+static void read_request(struct connection *c)
+{
+    char chunk[4096];
+    ssize_t n = recv(c->source.fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0 || buf_append(&c->in, chunk, (size_t)n) < 0) {
+        drop(c);
+        return;
+    }
+    const char *end = memchr(c->in.data, '\n', c->in.len);
+    size_t len = end ? (size_t)(end - c->in.data) : c->in.len;
+    bool annotate = c->in.len >= 9 && memcmp(c->in.data, "annotate ", 9) == 0;
+    if (len > (annotate ? CONTROL_ANNOTATE_MAX : CONTROL_LINE_MAX))
+        connection_error(c, "too_long", "a request has at most %d bytes", CONTROL_LINE_MAX);
+    else if (end)
+        take_line(c, len);
+}
+
+/* A peer that has had its line has nothing more to say; end of file means it is gone. */
+static void read_rest(struct connection *c)
+{
+    char chunk[1024];
+    ssize_t n = recv(c->source.fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n == 0 && c->mode == CONNECTION_ANSWER)
+        (void)loop_change(&c->server->sv->loop, &c->source,
+                          EPOLLOUT); /* half closed: still reads */
+    else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        drop(c);
+}
+
+static void on_connection(struct source *s, uint32_t events)
+{
+    struct connection *c = s->arg;
+    if (events & EPOLLERR) {
+        drop(c);
+        return;
+    }
+    if (events & EPOLLOUT)
+        flush(c);
+    if (c->source.fd < 0 || !(events & (EPOLLIN | EPOLLHUP)))
+        return;
+    if (c->mode == CONNECTION_REQUEST)
+        read_request(c);
+    else if (events & EPOLLIN)
+        read_rest(c);
+    else
+        drop(c);
+}
+
+static bool peer_allowed(int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof cred;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return false;
+    return cred.uid == 0 || cred.uid == getuid();
+}
+
+static struct connection *free_slot(struct control_server *s)
+{
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        if (s->connections[i].source.fd < 0)
+            return &s->connections[i];
+    return NULL;
+}
+
+static void welcome(struct control_server *s, int fd)
+{
+    struct connection *c = free_slot(s);
+    if (!c || !peer_allowed(fd)) {
+        static const char busy[] =
+            "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n";
+        static const char denied[] =
+            "{\"error\":{\"code\":\"not_allowed\",\"message\":\"not your pod\"}}\n";
+        const char *text = c ? denied : busy;
+        (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)close(fd);
+        return;
+    }
+    c->source.fd = fd;
+    c->mode = CONNECTION_REQUEST;
+    c->in = BUF_INIT_MAX(CONTROL_ANNOTATE_MAX + 8192);
+    c->out = BUF_INIT_MAX(CONTROL_OUT_MAX);
+    if (loop_add(&s->sv->loop, &c->source, EPOLLIN) < 0) {
+        drop(c);
+        return;
+    }
+    timer_set(&s->sv->loop, &c->deadline, CONTROL_DEADLINE_MS);
+}
+
+/* No descriptor is left: give the reserve up to take the connection off the queue, else epoll
+ * would tell of it for ever. */
+static bool shed(struct control_server *s)
+{
+    if (s->reserve_fd < 0)
+        return false;
+    (void)close(s->reserve_fd);
+    int fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        (void)close(fd);
+    s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
+static void on_listener(struct source *source, uint32_t events)
+{
+    struct control_server *s = source->arg;
+    (void)events;
+    for (int i = 0; i < CONTROL_CONNECTIONS; i++) {
+        int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            welcome(s, fd);
+        else if (errno == EMFILE || errno == ENFILE) {
+            if (!shed(s))
+                return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+}
+
+void control_init(struct control_server *c, struct supervisor *sv)
+{
+    *c = (struct control_server){
+        .sv = sv,
+        .listener = { .fd = -1, .fn = on_listener, .arg = c },
+        .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+    };
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
+        struct connection *n = &c->connections[i];
+        n->server = c;
+        n->source = (struct source){ .fd = -1, .fn = on_connection, .arg = n };
+        n->deadline = (struct timer){ .fn = on_deadline, .arg = n };
+    }
+}
+
+int control_open_socket(struct control_server *c, const char *dir)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control.sock", dir);
+    if (n < 0 || (size_t)n >= sizeof addr.sun_path)
+        return -ENAMETOOLONG;
+    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    (void)unlink(addr.sun_path); /* of an earlier life; the folder is ours alone */
+    mode_t old = umask(0177);
+    int r = bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ? -errno : 0;
+    (void)umask(old);
+    if (r == 0 && listen(fd, CONTROL_CONNECTIONS) < 0)
+        r = -errno;
+    if (r < 0)
+        return r;
+    c->listener.fd = TAKE_FD(fd);
+    r = loop_add(&c->sv->loop, &c->listener, EPOLLIN);
+    if (r < 0)
+        loop_close(&c->sv->loop, &c->listener);
+    return r;
+}
+
+void control_close(struct control_server *c)
+{
+    loop_close(&c->sv->loop, &c->listener);
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        drop(&c->connections[i]);
+    if (c->reserve_fd >= 0)
+        (void)close(c->reserve_fd);
+    c->reserve_fd = -1;
+}
+
+static void send_line(struct connection *c, const char *data, size_t len)
+{
+    if (c->out.len + len > CONTROL_FOLLOW_MAX && c->out.len)
+        drop(c); /* it does not read */
+    else
+        connection_send(c, data, len);
+}
+
+void control_event(struct control_server *c, const struct buf *json)
+{
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    if (json->failed || buf_append(&line, json->data, json->len) < 0 || buf_putc(&line, '\n') < 0)
+        return;
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
+        struct connection *n = &c->connections[i];
+        if (n->source.fd >= 0 && n->mode == CONNECTION_EVENTS)
+            send_line(n, line.data, line.len);
+    }
+}
+
+void control_log_line(void *server, const struct log_channel *channel, const char *line, size_t len)
+{
+    struct control_server *c = server;
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
+        struct connection *n = &c->connections[i];
+        if (n->source.fd >= 0 && n->mode == CONNECTION_LOGS &&
+            (strcmp(n->service, "*") == 0 || strcmp(n->service, channel->name) == 0))
+            send_line(n, line, len);
+    }
+}
+
+void control_reload_done(struct control_server *c, const struct buf *json)
+{
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
+        struct connection *n = &c->connections[i];
+        if (n->source.fd >= 0 && n->mode == CONNECTION_RELOAD)
+            connection_answer(n, json);
+    }
+}

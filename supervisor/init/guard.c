@@ -1,0 +1,195 @@
+#include "supervisor/init/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "supervisor/init/tree.h"
+
+#define KILL_ROUND_MS   10 /* between two passes over what is left */
+#define LINGER_ROUND_MS 50
+
+struct guard {
+    int sock, exec_fd, signal_fd;
+    pid_t leader; /* 0: reaped */
+    pid_t group;
+    bool orderly, kill, ended;
+    int killed;
+};
+
+static void tell(const struct guard *g, struct guard_message m)
+{
+    (void)send(g->sock, &m, sizeof m, MSG_NOSIGNAL);
+}
+
+/* The program's side: on success this process is the program. */
+_Noreturn static void become_program(const struct spawn_spec *spec, int exec_fd)
+{
+    struct spawn_failure f = spawn_exec(spec);
+    if (write(exec_fd, &f, sizeof f) < 0)
+        _exit(125);
+    _exit(f.error == ENOENT ? 127 : 126);
+}
+
+static void start(struct guard *g, const struct spawn_spec *spec)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        tell(g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_FORK, .error = errno });
+        _exit(1);
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        become_program(spec, fds[1]);
+    if (pid < 0) {
+        tell(g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_FORK, .error = errno });
+        _exit(1);
+    }
+    (void)close(fds[1]);
+    g->exec_fd = fds[0];
+    g->leader = g->group = pid;
+}
+
+/* End of file means that exec closed the pipe. */
+static void read_exec(struct guard *g)
+{
+    struct spawn_failure f;
+    ssize_t n = read(g->exec_fd, &f, sizeof f);
+    if (n < 0 && errno == EINTR)
+        return;
+    if (n == (ssize_t)sizeof f)
+        tell(g, (struct guard_message){ GUARD_FAILED, g->group, f.step, f.error, 0, 0 });
+    else
+        tell(g, (struct guard_message){ GUARD_STARTED, .pid = g->group });
+    (void)close(g->exec_fd);
+    g->exec_fd = -1;
+}
+
+static void read_order(struct guard *g)
+{
+    struct guard_command c;
+    ssize_t n = recv(g->sock, &c, sizeof c, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n != (ssize_t)sizeof c || c.order == GUARD_KILL) {
+        g->kill = true;
+        return;
+    }
+    if (c.order == GUARD_STOP)
+        g->orderly = true;
+    /* setsid() is the program's first act, but it may not have come to it yet. */
+    if (g->leader && kill(-g->leader, c.signal) < 0)
+        (void)kill(g->leader, c.signal);
+}
+
+/* True when no child is left. */
+static bool reap(struct guard *g)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid <= 0)
+            return pid < 0;
+        if (pid != g->leader)
+            continue;
+        if (g->exec_fd >= 0)
+            read_exec(g);
+        g->leader = 0;
+        g->ended = true;
+        tell(g, (struct guard_message){ GUARD_EXITED, .pid = pid, .status = status });
+    }
+}
+
+/* After an orderly stop the rest of the program's own group was signalled with it and may take the
+ * rest of the grace; PID 1 ends that with GUARD_KILL. What left the group goes at once. */
+static bool group_lives(const struct guard *g)
+{
+    __attribute__((cleanup(tree_release))) struct tree t = { 0 };
+    if (tree_read(&t) < 0)
+        return false;
+    tree_mark(&t, getpid());
+    for (size_t i = 0; i < t.count; i++)
+        if (t.rows[i].below && t.rows[i].group == g->group && t.rows[i].state != 'Z')
+            return true;
+    return false;
+}
+
+static void kill_rest(struct guard *g)
+{
+    int n = tree_kill_below(getpid());
+    if (n > 0 && g->ended)
+        g->killed += n;
+    if (n < 0) /* no /proc: all that can be reached is the group */
+        (void)kill(-g->group, SIGKILL);
+}
+
+static int round_ms(const struct guard *g)
+{
+    if (g->kill)
+        return KILL_ROUND_MS;
+    return g->ended ? LINGER_ROUND_MS : -1;
+}
+
+_Noreturn static void watch(struct guard *g)
+{
+    for (;;) {
+        struct signalfd_siginfo info;
+        struct pollfd p[] = {
+            { .fd = g->sock, .events = POLLIN },
+            { .fd = g->signal_fd, .events = POLLIN },
+            { .fd = g->exec_fd, .events = POLLIN },
+        };
+        (void)poll(p, ARRAY_SIZE(p), round_ms(g));
+        if (p[1].revents && read(g->signal_fd, &info, sizeof info) < 0 && errno != EAGAIN)
+            g->kill = true;
+        if (p[2].revents && g->exec_fd >= 0)
+            read_exec(g);
+        if (p[0].revents)
+            read_order(g);
+        if (reap(g)) {
+            tell(g, (struct guard_message){ GUARD_DONE, .pid = g->group, .killed = g->killed });
+            _exit(0);
+        }
+        if (g->ended && !g->kill && (!g->orderly || !group_lives(g)))
+            g->kill = true;
+        if (g->kill)
+            kill_rest(g);
+    }
+}
+
+_Noreturn void guard_main(const struct spawn_spec *spec, int sock)
+{
+    struct guard g = { .sock = sock, .exec_fd = -1 };
+    const int keep[] = { sock, spec->stdout_fd, spec->stderr_fd, spec->keep_fd };
+    char name[16];
+    (void)snprintf(name, sizeof name, "g:%s", spec->label);
+    (void)prctl(PR_SET_NAME, name, 0, 0, 0);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+        tell(&g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_SESSION, .error = errno });
+        _exit(1);
+    }
+    spawn_close_fds(keep, ARRAY_SIZE(keep));
+    sigset_t chld;
+    (void)sigemptyset(&chld);
+    (void)sigaddset(&chld, SIGCHLD);
+    g.signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (g.signal_fd < 0) {
+        tell(&g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_FORK, .error = errno });
+        _exit(1);
+    }
+    start(&g, spec);
+    /* Only the program holds its log pipes and its descriptors. */
+    const int mine[] = { sock, g.exec_fd, g.signal_fd };
+    spawn_close_fds(mine, ARRAY_SIZE(mine));
+    (void)spawn_stdio(-1, -1, -1);
+    watch(&g);
+}

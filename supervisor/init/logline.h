@@ -1,0 +1,58 @@
+/* One line of log: what a child wrote, judged and written anew. Pure: no descriptors here. */
+#pragma once
+
+#include "base/core/buf.h"
+#include "base/core/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOGLINE_MAX ((size_t)16 << 10) /* bytes of one line; longer ones are split */
+
+/* Where something lies in a text. */
+struct span {
+    const char *at; /* NULL: not there */
+    size_t len;
+};
+
+/* A complete JSON object (RFC 8259, valid UTF-8, at most 32 levels) and nothing else? Of its top
+ * level it notes: the raw string tokens, quotes included, of "level" and "msg", and how many keys
+ * there are. */
+struct logline_json {
+    struct span level, msg;
+    size_t keys;
+};
+bool logline_json_object(const char *text, size_t len, struct logline_json *ret);
+
+/* Secrets to be masked. */
+struct mask {
+    char **values; /* owned, wiped at release */
+    size_t count;
+};
+#define MASK_MIN 6 /* shorter ones would mask half of every line */
+/* Also its form inside a JSON string, when that differs. 0 or -ENOMEM. */
+int mask_add(struct mask *m, const char *value);
+void mask_release(struct mask *m);
+/* Puts *** for each secret, in place; returns the new length. */
+size_t mask_apply(const struct mask *m, char *text, size_t len);
+/* Where a text may be cut so that no secret, begun before the end, is torn in two; at least 1. */
+size_t mask_safe_cut(const struct mask *m, const char *text, size_t len);
+
+struct log_record {
+    int64_t wall_us;
+    enum log_level level;
+    const char *service;
+    const char *stream; /* "stdout", "stderr"; NULL: PID 1's own */
+    int pid;
+    const char *msg; /* masked, without newline */
+    size_t len;
+    bool partial; /* the rest follows in the next record */
+    const char *boot_id;
+    uint64_t seq;
+};
+
+/* Appends the line with its newline. `ret_level` (may be NULL) is the level that it got. */
+void logline_json(struct buf *out, const struct log_record *r);
+void logline_text(struct buf *out, const struct log_record *r);
+const char *logline_level_name(enum log_level level);

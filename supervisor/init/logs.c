@@ -1,0 +1,333 @@
+#include "supervisor/init/logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/file.h"
+
+#define READ_ROUND ((size_t)64 << 10) /* bytes of one stream before the others get their turn */
+
+static int64_t wall_us(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void ring_put(struct buf *ring, uint64_t seq, const char *line, size_t len)
+{
+    struct log_entry entry = { .seq = seq, .len = (uint32_t)len };
+    size_t need = sizeof entry + len;
+    if (ring->len + need > LOG_RING_MAX) {
+        /* A quarter at a time, so that the moving costs little. */
+        size_t drop = 0, least = ring->len + need - LOG_RING_MAX + LOG_RING_MAX / 4;
+        while (drop < ring->len && drop < least) {
+            struct log_entry old;
+            memcpy(&old, ring->data + drop, sizeof old);
+            drop += sizeof old + old.len;
+        }
+        buf_consume(ring, drop);
+    }
+    if (need > LOG_RING_MAX || buf_reserve(ring, need) < 0)
+        return; /* out of memory: stdout still gets it */
+    (void)buf_append(ring, &entry, sizeof entry);
+    (void)buf_append(ring, line, len);
+}
+
+static void emit(struct log_channel *c, struct log_record *r)
+{
+    struct logs *l = c->logs;
+    _cleanup_buf_ struct buf json = BUF_INIT, text = BUF_INIT;
+    r->wall_us = wall_us();
+    r->service = c->name;
+    r->boot_id = l->boot_id;
+    r->seq = ++l->seq;
+    logline_json(&json, r);
+    if (l->text)
+        logline_text(&text, r);
+    struct buf *shown = l->text ? &text : &json;
+    if (json.failed || shown->failed) {
+        l->output.dropped++;
+        l->output.dropped_total++;
+        return;
+    }
+    ring_put(&c->ring, r->seq, json.data, json.len);
+    output_line(&l->output, shown->data, shown->len);
+    if (l->on_line)
+        l->on_line(l->on_line_arg, c, json.data, json.len);
+}
+
+void logs_put(struct log_channel *c, enum log_level level, const char *stream, const char *text,
+              size_t len)
+{
+    char copy[LOGLINE_MAX];
+    len = len < sizeof copy ? len : sizeof copy;
+    memcpy(copy, text, len);
+    len = mask_apply(&c->logs->mask, copy, len);
+    struct log_record r = {
+        .level = level,
+        .stream = stream,
+        .pid = c->pid,
+        .msg = copy,
+        .len = len,
+    };
+    emit(c, &r);
+}
+
+void logs_say(struct logs *l, enum log_level level, const char *fmt, ...)
+{
+    char text[2048];
+    int saved = errno;
+    if (level < l->level)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    logs_put(&l->own, level, NULL, text, len);
+    errno = saved;
+}
+
+/* The first `len` bytes of the line buffer are one record. */
+static void stream_emit(struct log_stream *s, size_t len, bool partial)
+{
+    struct log_channel *c = s->channel;
+    size_t shown = mask_apply(&c->logs->mask, s->line.data, len);
+    struct log_record r = {
+        .level = LOG_LEVEL_INFO,
+        .stream = s->name,
+        .pid = c->pid,
+        .msg = s->line.data,
+        .len = shown,
+        .partial = partial,
+    };
+    emit(c, &r);
+}
+
+/* Splits what has been read into lines. */
+static void stream_lines(struct log_stream *s)
+{
+    size_t from = 0;
+    while (from < s->line.len) {
+        char *at = s->line.data + from;
+        size_t left = s->line.len - from;
+        const char *newline = memchr(at, '\n', left);
+        size_t len = newline ? (size_t)(newline - at) : left;
+        bool cut = len > LOGLINE_MAX;
+        if (!newline && !cut)
+            break;
+        if (cut)
+            len = mask_safe_cut(&s->channel->logs->mask, at, LOGLINE_MAX);
+        size_t used = cut ? len : len + 1;
+        if (!cut && len && at[len - 1] == '\r')
+            len--;
+        /* In a buffer of its own, because masking changes lengths. */
+        struct log_stream view = { .channel = s->channel, .name = s->name };
+        view.line.data = at;
+        if (len || !s->split)
+            stream_emit(&view, len, cut);
+        s->split = cut;
+        from += used;
+    }
+    buf_consume(&s->line, from);
+    if (!s->line.len)
+        buf_release(&s->line); /* quiet services cost no memory */
+}
+
+/* Reads one chunk. False when there is nothing more for now. */
+static bool stream_read(struct log_stream *s)
+{
+    char chunk[LOGLINE_MAX];
+    ssize_t n = read(s->source.fd, chunk, sizeof chunk);
+    if (n < 0)
+        return errno == EINTR;
+    if (n == 0)
+        return false;
+    if (buf_append(&s->line, chunk, (size_t)n) < 0) {
+        s->channel->logs->output.dropped++;
+        s->channel->logs->output.dropped_total++;
+        buf_release(&s->line);
+        return true;
+    }
+    stream_lines(s);
+    return true;
+}
+
+static void on_readable(struct source *source, uint32_t events)
+{
+    struct log_stream *s = source->arg;
+    (void)events;
+    for (size_t n = 0; n < READ_ROUND / LOGLINE_MAX && stream_read(s); n++)
+        continue;
+}
+
+static int stream_open(struct log_stream *s, struct log_channel *c, const char *name)
+{
+    int fds[2];
+    *s = (struct log_stream){
+        .channel = c,
+        .name = name,
+        .write_fd = -1,
+        .line = BUF_INIT_MAX(4 * LOGLINE_MAX),
+        .source = { .fd = -1, .fn = on_readable, .arg = s },
+    };
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    s->source.fd = fds[0];
+    s->write_fd = fds[1];
+    int r =
+        fd_set_nonblock(fds[0], true); /* the service's end stays blocking, as programs expect */
+    return r < 0 ? r : loop_add(c->logs->loop, &s->source, EPOLLIN);
+}
+
+static void stream_close(struct log_stream *s)
+{
+    if (!s->channel)
+        return;
+    loop_close(s->channel->logs->loop, &s->source);
+    if (s->write_fd >= 0)
+        (void)close(s->write_fd);
+    s->write_fd = -1;
+    buf_release(&s->line);
+}
+
+static void channel_name(struct log_channel *c, struct logs *l, const char *name)
+{
+    *c = (struct log_channel){ .logs = l, .ring = BUF_INIT_MAX(LOG_RING_MAX) };
+    (void)snprintf(c->name, sizeof c->name, "%s", name);
+    c->next = l->channels;
+    l->channels = c;
+}
+
+int log_channel_open(struct log_channel *c, struct logs *l, const char *name)
+{
+    channel_name(c, l, name);
+    int r = stream_open(&c->out, c, "stdout");
+    return r < 0 ? r : stream_open(&c->err, c, "stderr");
+}
+
+void log_channel_close(struct log_channel *c)
+{
+    stream_close(&c->out);
+    stream_close(&c->err);
+    buf_release(&c->ring);
+    for (struct log_channel **at = &c->logs->channels; *at; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    }
+}
+
+static void stream_drain(struct log_stream *s)
+{
+    for (size_t n = 0; s->source.fd >= 0 && n < 1024 && stream_read(s); n++)
+        continue;
+    if (s->line.len) {
+        stream_emit(s, s->line.len, false);
+        buf_release(&s->line);
+    }
+    s->split = false;
+}
+
+void log_channel_drain(struct log_channel *c)
+{
+    stream_drain(&c->out);
+    stream_drain(&c->err);
+}
+
+struct log_channel *logs_find(struct logs *l, const char *name)
+{
+    for (struct log_channel *c = l->channels; c; c = c->next)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static bool entry_at(const struct buf *ring, size_t off, struct log_entry *ret)
+{
+    if (off >= ring->len)
+        return false;
+    memcpy(ret, ring->data + off, sizeof *ret);
+    return true;
+}
+
+/* The seq from which on the last `n` lines lie. All rings together are small. */
+static uint64_t tail_start(const struct logs *l, const struct log_channel *only, size_t n)
+{
+    uint64_t low = 0, high = l->seq + 1; /* lines with seq >= low: more than n, or low is 0 */
+    while (low < high) {
+        uint64_t mid = low + (high - low) / 2;
+        size_t count = 0;
+        for (const struct log_channel *c = l->channels; c; c = c->next) {
+            struct log_entry e;
+            if (only && c != only)
+                continue;
+            for (size_t off = 0; entry_at(&c->ring, off, &e); off += sizeof e + e.len)
+                count += e.seq >= mid;
+        }
+        if (count > n)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void logs_tail(struct logs *l, const struct log_channel *only, size_t n, struct buf *out)
+{
+    uint64_t from = tail_start(l, only, n);
+    for (struct log_channel *c = l->channels; c; c = c->next) {
+        struct log_entry e;
+        c->cursor = only && c != only ? c->ring.len : 0;
+        while (entry_at(&c->ring, c->cursor, &e) && e.seq < from)
+            c->cursor += sizeof e + e.len;
+    }
+    for (;;) {
+        struct log_channel *first = NULL;
+        struct log_entry e, least = { 0 };
+        for (struct log_channel *c = l->channels; c; c = c->next) {
+            if (entry_at(&c->ring, c->cursor, &e) && (!first || e.seq < least.seq)) {
+                first = c;
+                least = e;
+            }
+        }
+        if (!first ||
+            buf_append(out, first->ring.data + first->cursor + sizeof least, least.len) < 0)
+            return;
+        first->cursor += sizeof least + least.len;
+    }
+}
+
+static void on_drained(struct output *o, uint64_t dropped)
+{
+    logs_say(o->arg, LOG_LEVEL_WARN, "stdout was blocked: %llu lines were dropped",
+             (unsigned long long)dropped);
+}
+
+int logs_init(struct logs *l, struct loop *loop)
+{
+    *l = (struct logs){ .loop = loop, .level = LOG_LEVEL_INFO };
+    l->text = isatty(STDOUT_FILENO) == 1;
+    int r = output_init(&l->output, loop);
+    l->output.on_drained = on_drained;
+    l->output.arg = l;
+    channel_name(&l->own, l, "init");
+    l->own.out.source.fd = l->own.err.source.fd = -1;
+    l->own.pid = (int)getpid();
+    return r;
+}
+
+void logs_release(struct logs *l)
+{
+    log_channel_close(&l->own);
+    output_release(&l->output);
+    mask_release(&l->mask);
+}

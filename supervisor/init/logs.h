@@ -1,0 +1,74 @@
+/* The logs: what the services write, line by line, and what PID 1 has to say, to stdout, to a ring
+ * in memory, and to whoever follows. */
+#pragma once
+
+#include "supervisor/init/logline.h"
+#include "supervisor/init/output.h"
+
+#define LOG_RING_MAX ((size_t)256 << 10) /* bytes of JSON lines kept for each service */
+#define LOG_NAME_MAX 64
+
+struct logs;
+struct log_channel;
+
+struct log_stream {
+    struct log_channel *channel;
+    const char *name; /* "stdout", "stderr" */
+    struct source source;
+    int write_fd; /* what the service gets */
+    struct buf line;
+    bool split; /* the line in `line` is the rest of a longer one */
+};
+
+/* Of one service. Its pipes live as long as it does, over all its restarts. */
+struct log_channel {
+    struct logs *logs;
+    char name[LOG_NAME_MAX];
+    int pid; /* whose lines these are now; 0: nobody's */
+    struct log_stream out, err;
+    struct buf ring; /* entries: struct log_entry, then the line */
+    size_t cursor;   /* of logs_tail() */
+    struct log_channel *next;
+};
+
+struct log_entry {
+    uint64_t seq;
+    uint32_t len; /* of the line that follows, newline included */
+    uint32_t padding;
+};
+
+struct logs {
+    struct loop *loop;
+    struct output output;
+    struct mask mask;
+    bool text;            /* for people */
+    enum log_level level; /* least level of PID 1's own lines */
+    char boot_id[40];
+    uint64_t seq;
+    struct log_channel own; /* "init" */
+    struct log_channel *channels;
+    /* Called for each line as it is written, in JSON form. */
+    void (*on_line)(void *arg, const struct log_channel *c, const char *line, size_t len);
+    void *on_line_arg;
+};
+
+/* 0, or -errno when stdout cannot be used (everything else works then). */
+int logs_init(struct logs *l, struct loop *loop);
+void logs_release(struct logs *l);
+
+/* Makes the pipes. 0 or -errno. */
+int log_channel_open(struct log_channel *c, struct logs *l, const char *name);
+void log_channel_close(struct log_channel *c);
+/* Reads what is there and ends unfinished lines: when its processes are gone. */
+void log_channel_drain(struct log_channel *c);
+
+/* Appends the last `n` lines of one channel (NULL: of all, in order) to `out`. */
+void logs_tail(struct logs *l, const struct log_channel *only, size_t n, struct buf *out);
+struct log_channel *logs_find(struct logs *l, const char *name);
+
+/* PID 1's own lines. */
+void logs_say(struct logs *l, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A line about or from something that has no pipes (the config compiler). */
+void logs_put(struct log_channel *c, enum log_level level, const char *stream, const char *text,
+              size_t len);

@@ -1,0 +1,84 @@
+#include "supervisor/init/plan_block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/core/cleanup.h"
+
+struct plan_block *plan_block_map(int memfd, struct error *e)
+{
+    struct stat st;
+    /* Sealed, so that nobody who still holds the descriptor can change what was verified. */
+    (void)fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    if (fstat(memfd, &st) < 0) {
+        (void)error_set_errno(e, -errno, "cannot look at the plan");
+        return NULL;
+    }
+    if (st.st_size <= 0 || (size_t)st.st_size > PLAN_MAX) {
+        (void)error_set(e, -EBADMSG, "codev-config wrote no plan (%lld bytes)",
+                        (long long)st.st_size);
+        return NULL;
+    }
+    _cleanup_free_ struct plan_block *b = calloc(1, sizeof *b);
+    void *map = b ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, memfd, 0) : MAP_FAILED;
+    if (map == MAP_FAILED) {
+        (void)error_set_errno(e, b ? -errno : -ENOMEM, "cannot map the plan");
+        return NULL;
+    }
+    b->map = map;
+    b->size = (size_t)st.st_size;
+    b->refs = 1;
+    if (plan_open(&b->plan, map, b->size, e) < 0) {
+        (void)munmap(map, b->size);
+        return NULL;
+    }
+    return TAKE_PTR(b);
+}
+
+struct plan_block *plan_block_ref(struct plan_block *b)
+{
+    b->refs++;
+    return b;
+}
+
+void plan_block_unref(struct plan_block *b)
+{
+    if (!b || --b->refs)
+        return;
+    (void)munmap(b->map, b->size);
+    free(b);
+}
+
+bool plan_list_equal(const struct plan *a, struct plan_list x, const struct plan *b,
+                     struct plan_list y)
+{
+    if (x.count != y.count)
+        return false;
+    for (uint32_t i = 0; i < x.count; i++)
+        if (strcmp(plan_item(a, x, i), plan_item(b, y, i)) != 0)
+            return false;
+    return true;
+}
+
+bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
+                            const struct plan *b, const struct plan_service *y)
+{
+    const struct {
+        plan_str x, y;
+    } strings[] = {
+        { x->env_from, y->env_from },
+        { x->cwd, y->cwd },
+        { x->user, y->user },
+        { x->sandbox, y->sandbox },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        if (strcmp(plan_string(a, strings[i].x), plan_string(b, strings[i].y)) != 0)
+            return false;
+    return x->type == y->type && x->limit_nofile == y->limit_nofile &&
+           x->limit_nproc == y->limit_nproc && x->secret_readers == y->secret_readers &&
+           plan_list_equal(a, x->argv, b, y->argv) && plan_list_equal(a, x->env, b, y->env);
+}

@@ -1,0 +1,175 @@
+#include "supervisor/init/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "supervisor/init/signals.h"
+#include "supervisor/init/tree.h"
+
+#define STUCK_MS 3000 /* from the order to kill, or the program's end, to the guard's end */
+
+static void gone(struct proc *p)
+{
+    loop_close(p->loop, &p->sock);
+    timer_clear(&p->stuck);
+    p->leader = 0;
+    p->fn(p, PROC_GONE);
+}
+
+static void take_message(struct proc *p, const struct guard_message *m)
+{
+    switch ((enum guard_what)m->what) {
+    case GUARD_STARTED:
+        p->leader = m->pid;
+        p->fn(p, PROC_STARTED);
+        break;
+    case GUARD_FAILED:
+        p->failed = true;
+        p->failure = (struct spawn_failure){ .step = m->step, .error = m->error };
+        p->fn(p, PROC_FAILED);
+        break;
+    case GUARD_EXITED:
+        p->leader = 0;
+        if (p->failed)
+            break;
+        p->exited = true;
+        p->status = m->status;
+        if (!p->stopping) /* else its group may take the grace, and proc_kill() ends that */
+            timer_set(p->loop, &p->stuck, STUCK_MS);
+        p->fn(p, PROC_EXITED);
+        break;
+    case GUARD_DONE:
+        p->killed = m->killed;
+        break;
+    case GUARD_WHAT_MAX:
+    default:
+        break;
+    }
+}
+
+static void on_message(struct source *s, uint32_t events)
+{
+    struct proc *p = s->arg;
+    (void)events;
+    while (s->fd >= 0) {
+        struct guard_message m;
+        ssize_t n = recv(s->fd, &m, sizeof m, MSG_DONTWAIT);
+        if (n == (ssize_t)sizeof m) {
+            take_message(p, &m);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        loop_close(p->loop, s); /* the guard ended; its death comes from wait */
+    }
+}
+
+static void on_guard_exit(struct child *c, int status)
+{
+    struct proc *p = c->arg;
+    (void)status;
+    if (p->sock.fd >= 0)
+        on_message(&p->sock, EPOLLIN);
+    gone(p);
+}
+
+/* A guard that cannot finish: something below it does not die (state D), or it was stopped or
+ * starved. What still lives is reparented to us and killed from here as far as it can be. */
+static void on_stuck(struct timer *t)
+{
+    struct proc *p = t->arg;
+    (void)tree_kill_below(p->guard.pid);
+    (void)kill(p->guard.pid, SIGKILL);
+}
+
+void proc_init(struct proc *p, struct loop *loop, struct reaper *reaper)
+{
+    *p = (struct proc){
+        .loop = loop,
+        .reaper = reaper,
+        .sock = { .fd = -1, .fn = on_message, .arg = p },
+        .guard = { .on_exit = on_guard_exit, .arg = p },
+        .stuck = { .fn = on_stuck, .arg = p },
+    };
+}
+
+int proc_start(struct proc *p, const struct spawn_spec *spec)
+{
+    int pair[2];
+    if (proc_active(p))
+        return -EBUSY;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    _cleanup_fd_ int theirs = pair[1];
+    p->sock.fd = pair[0];
+    int r = loop_add(p->loop, &p->sock, EPOLLIN);
+    if (r < 0) {
+        loop_close(p->loop, &p->sock);
+        return r;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        guard_main(spec, theirs);
+    if (pid < 0) {
+        r = -errno;
+        loop_close(p->loop, &p->sock);
+        return r;
+    }
+    p->leader = 0;
+    p->exited = p->failed = p->stopping = false;
+    p->status = p->killed = 0;
+    p->failure = (struct spawn_failure){ 0 };
+    p->guard.pid = pid;
+    reaper_add(p->reaper, &p->guard);
+    return 0;
+}
+
+static void order(struct proc *p, enum guard_order what, int signal)
+{
+    struct guard_command c = { .order = what, .signal = signal };
+    if (!proc_active(p) || p->sock.fd < 0)
+        return;
+    (void)send(p->sock.fd, &c, sizeof c, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)kill(p->guard.pid, SIGCONT); /* should somebody have stopped it */
+}
+
+void proc_signal(struct proc *p, int signal)
+{
+    order(p, GUARD_SIGNAL, signal);
+}
+
+void proc_stop(struct proc *p, int signal)
+{
+    p->stopping = true;
+    order(p, GUARD_STOP, signal);
+}
+
+void proc_kill(struct proc *p)
+{
+    order(p, GUARD_KILL, 0);
+    if (proc_active(p) && !p->stuck.due_ms)
+        timer_set(p->loop, &p->stuck, STUCK_MS);
+}
+
+const char *proc_status_text(int status, char out[PROC_STATUS_SIZE])
+{
+    if (WIFSIGNALED(status))
+        (void)snprintf(out, PROC_STATUS_SIZE, "signal %d (%s)", WTERMSIG(status),
+                       signal_name(WTERMSIG(status)));
+    else
+        (void)snprintf(out, PROC_STATUS_SIZE, "exit %d", WEXITSTATUS(status));
+    return out;
+}
+
+int proc_status_code(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}

@@ -1,0 +1,49 @@
+/* PID 1's handle of a guarded program: a service, a hook, a check, the config compiler. */
+#pragma once
+
+#include "supervisor/init/guard.h"
+#include "supervisor/init/loop.h"
+#include "supervisor/init/reaper.h"
+
+enum proc_event {
+    PROC_STARTED, /* it runs; leader is set */
+    PROC_FAILED,  /* it could not be run; failure is set. PROC_GONE follows */
+    PROC_EXITED,  /* status is set. PROC_GONE follows */
+    PROC_GONE,    /* nothing of it is left; the handle may be used again */
+};
+
+struct proc {
+    struct loop *loop;
+    struct reaper *reaper;
+    void (*fn)(struct proc *p, enum proc_event event);
+    void *arg;
+
+    struct source sock;
+    struct child guard;
+    struct timer stuck; /* the guard's cleaning takes too long */
+    pid_t leader;       /* 0 when it does not run */
+    bool exited, failed, stopping;
+    int status; /* of waitpid(), when exited */
+    struct spawn_failure failure;
+    int killed; /* how many it had left behind */
+};
+
+/* All but `fn` and `arg` are set; those are the caller's. */
+void proc_init(struct proc *p, struct loop *loop, struct reaper *reaper);
+
+/* Forks the guard. 0, or -errno when not even that worked (no event follows then). */
+int proc_start(struct proc *p, const struct spawn_spec *spec);
+static inline bool proc_active(const struct proc *p)
+{
+    return p->guard.pid != 0;
+}
+
+void proc_signal(struct proc *p, int signal); /* to its process group */
+void proc_stop(struct proc *p, int signal);   /* the same, as the start of an orderly stop */
+void proc_kill(struct proc *p);               /* everything, now */
+
+/* "exit 1", "signal 9 (SIGKILL)". Returns `out`. */
+#define PROC_STATUS_SIZE 48
+const char *proc_status_text(int status, char out[PROC_STATUS_SIZE]);
+/* The exit status that a shell would show: 0-255, 128+n. */
+int proc_status_code(int status);

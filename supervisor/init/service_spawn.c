@@ -1,0 +1,100 @@
+/* What a service's programs start with: command, environment, secrets, limits. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "supervisor/init/supervisor.h"
+
+struct surroundings {
+    const struct service *service;
+    bool with_secrets;
+};
+
+void supervisor_environment(const struct supervisor *sv, struct env *env)
+{
+    for (size_t i = 0; i < sv->environment.count; i++)
+        env_put(env, sv->environment.vars[i]);
+    env_set(env, "CODEV_RUNTIME_DIR", sv->runtime_dir);
+    env_set(env, "CODEV_BOOT_ID", sv->logs.boot_id);
+    if (!env_get(env, "CODEV_POD")) {
+        const char *pod = env_get(env, "POD_NAME");
+        env_set(env, "CODEV_POD", pod && *pod ? pod : sv->hostname);
+    }
+}
+
+static void put_list(struct env *env, const struct plan *p, struct plan_list list)
+{
+    for (uint32_t i = 0; i < list.count; i++)
+        env_put(env, plan_item(p, list, i));
+}
+
+/* Runs in the child. The order is the precedence: later ones win. */
+static int build_env(struct env *env, void *arg)
+{
+    const struct surroundings *around = arg;
+    const struct service *s = around->service;
+    const struct supervisor *sv = s->sv;
+    const struct plan *p = &s->block->plan;
+    const char *home = plan_string(p, p->header->home);
+    supervisor_environment(sv, env);
+    if (*home) {
+        env_set(env, "HOME", home);
+        env_set(env, "CODEV_HOME", home);
+    }
+    env_set(env, "CODEV_STATE_DIR", sv->state_dir);
+    env_set(env, "CODEV_LOG_LEVEL", logline_level_name((enum log_level)p->header->log_level));
+    for (size_t i = 0; i < sv->plan_env.count; i++)
+        env_put(env, sv->plan_env.vars[i]);
+    put_list(env, p, s->cfg->env);
+    const char *file = plan_string(p, s->cfg->env_from);
+    if (*file && sv->runtime_dir[0]) {
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/%s", sv->runtime_dir, file);
+        int r = env_put_file(env, path);
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    env_set(env, "CODEV_SERVICE", s->name);
+    if (s->cfg->ready.kind == PLAN_CHECK_NOTIFY && sv->notify.fd >= 0) {
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s/notify.sock", sv->runtime_dir);
+        env_set(env, "NOTIFY_SOCKET", path);
+    }
+    if (around->with_secrets)
+        return secret_store_hand_over(&sv->secrets, s->cfg->secret_readers, env);
+    return 0;
+}
+
+int service_spawn(struct service *s, struct proc *p, struct plan_list argv, const char *label,
+                  bool with_secrets)
+{
+    const struct plan *plan = &s->block->plan;
+    const char *cwd = plan_string(plan, s->cfg->cwd);
+    const char *sandbox = plan_string(plan, s->cfg->sandbox);
+    struct surroundings around = { .service = s, .with_secrets = with_secrets };
+    _cleanup_free_ const char **list = calloc(argv.count + 1, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < argv.count; i++)
+        list[i] = plan_item(plan, argv, i);
+    struct spawn_spec spec = {
+        .label = label,
+        .argv = list,
+        .build_env = build_env,
+        .env_arg = &around,
+        .cwd = *cwd ? cwd : plan_string(plan, plan->header->home),
+        .cwd_optional = !*cwd,
+        .user = plan_string(plan, s->cfg->user),
+        .nofile = s->cfg->limit_nofile,
+        .nproc = s->cfg->limit_nproc,
+        .no_new_privs = *sandbox && strcmp(sandbox, "none") != 0,
+        .stdout_fd = s->log.out.write_fd,
+        .stderr_fd = s->log.err.write_fd,
+        .keep_fd = -1,
+        .mask = &s->sv->original_mask,
+    };
+    return proc_start(p, &spec);
+}

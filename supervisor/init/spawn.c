@@ -1,0 +1,240 @@
+#include "supervisor/init/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/parse.h"
+
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+const char *spawn_step_text(enum spawn_step step)
+{
+    static const char *const texts[] = {
+        [SPAWN_FORK] = "cannot make a process",
+        [SPAWN_SESSION] = "cannot make a session",
+        [SPAWN_STDIO] = "cannot set up its input and output",
+        [SPAWN_LIMITS] = "cannot set its limits",
+        [SPAWN_USER] = "cannot become its user",
+        [SPAWN_CWD] = "cannot enter its working folder",
+        [SPAWN_ENVIRONMENT] = "cannot build its environment",
+        [SPAWN_PRIVILEGES] = "cannot give up privileges",
+        [SPAWN_EXEC] = "cannot run its command",
+    };
+    _Static_assert(ARRAY_SIZE(texts) == SPAWN_STEP_MAX, "a text for every step");
+    return (unsigned)step < SPAWN_STEP_MAX ? texts[step] : "cannot start";
+}
+
+static void close_range_all(unsigned first, unsigned last)
+{
+    if (first > last)
+        return;
+    if (syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    long max = sysconf(_SC_OPEN_MAX);
+    unsigned top = max > 0 && (unsigned long)max < last ? (unsigned)max : last;
+    for (unsigned fd = first; fd <= top && fd < 65536; fd++)
+        (void)close((int)fd);
+}
+
+void spawn_close_fds(const int *keep, size_t count)
+{
+    unsigned from = 3;
+    for (;;) {
+        int next = -1;
+        for (size_t i = 0; i < count; i++)
+            if (keep[i] >= (int)from && (next < 0 || keep[i] < next))
+                next = keep[i];
+        if (next < 0)
+            break;
+        if (next > 0 && (unsigned)next > from)
+            close_range_all(from, (unsigned)next - 1);
+        from = (unsigned)next + 1;
+    }
+    close_range_all(from, ~0U);
+}
+
+int spawn_stdio(int in, int out, int err)
+{
+    int fds[3] = { in, out, err };
+    _cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++) {
+        int from = fds[i] >= 0 ? fds[i] : null;
+        if (from < 0)
+            return -ENOENT;
+        if (from != i && dup2(from, i) < 0)
+            return -errno;
+        if (from == i && fcntl(i, F_SETFD, 0) < 0)
+            return -errno;
+    }
+    if (null < 3)
+        null = -1; /* it became one of them */
+    return 0;
+}
+
+static int set_limit(int what, uint32_t value)
+{
+    if (!value)
+        return 0;
+    struct rlimit r;
+    if (getrlimit(what, &r) < 0)
+        return -errno;
+    r.rlim_cur = value;
+    if (r.rlim_max != RLIM_INFINITY && r.rlim_max < value && geteuid() != 0)
+        r.rlim_cur = r.rlim_max; /* an ordinary user can go no higher */
+    else
+        r.rlim_max = value;
+    return setrlimit(what, &r) < 0 ? -errno : 0;
+}
+
+/* Groups, then gid, then uid, then read back. */
+static int become(uid_t uid, gid_t gid, const char *name)
+{
+    if (uid == getuid() && gid == getgid() && geteuid() == uid)
+        return 0;
+    if ((name ? initgroups(name, gid) : setgroups(0, NULL)) < 0 || setgid(gid) < 0 ||
+        setuid(uid) < 0)
+        return -errno;
+    uid_t r, e, s;
+    if (getresuid(&r, &e, &s) < 0 || r != uid || e != uid || s != uid)
+        return -EPERM;
+    return 0;
+}
+
+static int set_user(const char *user)
+{
+    uint64_t number;
+    if (!user || !*user)
+        return 0;
+    const struct passwd *pw = getpwnam(user);
+    if (pw)
+        return become(pw->pw_uid, pw->pw_gid, pw->pw_name);
+    if (parse_u64(user, 0, UINT32_MAX - 1, &number) == 0)
+        return become((uid_t)number, (gid_t)number, NULL);
+    return -ENOENT;
+}
+
+static int set_cwd(const struct spawn_spec *spec)
+{
+    if (!spec->cwd || chdir(spec->cwd) == 0)
+        return 0;
+    int r = -errno;
+    return spec->cwd_optional && chdir("/") == 0 ? 0 : r;
+}
+
+const char *spawn_own_dir(void)
+{
+    static char dir[512];
+    static bool known;
+    if (known)
+        return dir;
+    known = true;
+    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    dir[n > 0 && (size_t)n < sizeof dir - 1 ? n : 0] = '\0';
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        *slash = '\0';
+    return dir;
+}
+
+static int try_program(const char *dir, size_t dir_len, const char *name, char *out, size_t size)
+{
+    struct stat st;
+    int n = dir_len ? snprintf(out, size, "%.*s/%s", (int)dir_len, dir, name)
+                    : snprintf(out, size, "./%s", name);
+    if (n < 0 || (size_t)n >= size)
+        return -ENAMETOOLONG;
+    if (stat(out, &st) < 0)
+        return -errno;
+    return S_ISREG(st.st_mode) && access(out, X_OK) == 0 ? 0 : -EACCES;
+}
+
+int spawn_find(const char *name, const char *path, char *out, size_t size)
+{
+    const char *own = spawn_own_dir();
+    if (strchr(name, '/'))
+        return (size_t)snprintf(out, size, "%s", name) < size ? 0 : -ENAMETOOLONG;
+    bool ours = *own && strncmp(name, "codev-", 6) == 0;
+    if (ours && try_program(own, strlen(own), name, out, size) == 0)
+        return 0;
+    bool denied = false;
+    for (const char *p = path ? path : PATH_DEFAULT;; p++) {
+        size_t len = strcspn(p, ":");
+        int r = try_program(p, len, name, out, size);
+        if (r == 0)
+            return 0;
+        denied = denied || r == -EACCES;
+        p += len;
+        if (!*p)
+            break;
+    }
+    if (*own && try_program(own, strlen(own), name, out, size) == 0)
+        return 0;
+    return denied ? -EACCES : -ENOENT;
+}
+
+static void default_signals(const sigset_t *mask)
+{
+    struct sigaction sa = { .sa_handler = SIG_DFL };
+    for (int sig = 1; sig < NSIG; sig++)
+        (void)sigaction(sig, &sa, NULL);
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+static struct spawn_failure failure(enum spawn_step step, int r)
+{
+    return (struct spawn_failure){ .step = (int)step, .error = -r };
+}
+
+static struct spawn_failure run(const struct spawn_spec *spec)
+{
+    struct env env = { 0 };
+    char path[4096];
+    int r = spec->build_env(&env, spec->env_arg);
+    if (r == 0 && (env.failed || !env.vars))
+        env_put(&env, "CODEV=1"); /* execve wants a list */
+    if (r < 0 || env.failed)
+        return failure(SPAWN_ENVIRONMENT, r < 0 ? r : -ENOMEM);
+    r = spawn_find(spec->argv[0], env_get(&env, "PATH"), path, sizeof path);
+    if (r < 0)
+        return failure(SPAWN_EXEC, r);
+    default_signals(spec->mask);
+    char *const *argv;
+    memcpy(&argv, &spec->argv, sizeof argv); /* execve's prototype lacks a const */
+    (void)execve(path, argv, env.vars);
+    return failure(SPAWN_EXEC, -errno);
+}
+
+struct spawn_failure spawn_exec(const struct spawn_spec *spec)
+{
+    if (setsid() < 0)
+        return failure(SPAWN_SESSION, -errno);
+    int r = spawn_stdio(-1, spec->stdout_fd, spec->stderr_fd);
+    if (r < 0)
+        return failure(SPAWN_STDIO, r);
+    if (spec->keep_fd >= 0 && fcntl(spec->keep_fd, F_SETFD, 0) < 0)
+        return failure(SPAWN_STDIO, -errno);
+    r = set_limit(RLIMIT_NOFILE, spec->nofile);
+    if (r == 0)
+        r = set_limit(RLIMIT_NPROC, spec->nproc);
+    if (r < 0)
+        return failure(SPAWN_LIMITS, r);
+    r = set_user(spec->user);
+    if (r < 0)
+        return failure(SPAWN_USER, r);
+    r = set_cwd(spec);
+    if (r < 0)
+        return failure(SPAWN_CWD, r);
+    if (spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return failure(SPAWN_PRIVILEGES, -errno);
+    return run(spec);
+}

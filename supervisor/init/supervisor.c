@@ -1,0 +1,197 @@
+#include "supervisor/init/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/clock.h"
+#include "supervisor/init/runtime_dir.h"
+#include "supervisor/init/signals.h"
+
+static void make_boot_id(char out[40])
+{
+    unsigned char r[16] = { 0 };
+    if (getrandom(r, sizeof r, GRND_NONBLOCK) != (ssize_t)sizeof r) {
+        uint64_t now = clock_mono_us(), wall = (uint64_t)clock_wall_ms();
+        memcpy(r, &now, sizeof now);
+        memcpy(r + 8, &wall, sizeof wall);
+    }
+    r[6] = (unsigned char)((r[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+    r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
+    (void)snprintf(out, 40, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                   r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12],
+                   r[13], r[14], r[15]);
+}
+
+static void on_reload_signal(struct supervisor *sv, int signal)
+{
+    int r = reload_begin(sv);
+    if (r < 0)
+        say(sv, LOG_LEVEL_WARN, "%s: no reload now: %s", signal_name(signal), strerror(-r));
+}
+
+static void on_stop_signal(struct supervisor *sv, int signal)
+{
+    stop_begin(sv, 0, signal_name(signal));
+}
+
+static void on_child_signal(struct supervisor *sv, int signal)
+{
+    (void)signal;
+    reaper_collect(&sv->reaper);
+}
+
+static const struct {
+    int signal;
+    void (*fn)(struct supervisor *sv, int signal);
+} signal_table[] = {
+    { SIGCHLD, on_child_signal }, { SIGTERM, on_stop_signal },  { SIGINT, on_stop_signal },
+    { SIGQUIT, on_stop_signal },  { SIGHUP, on_reload_signal },
+};
+
+static void on_signals(struct source *s, uint32_t events)
+{
+    struct supervisor *sv = s->arg;
+    struct signalfd_siginfo info[16];
+    (void)events;
+    ssize_t n = read(s->fd, info, sizeof info);
+    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *info; i++)
+        for (size_t k = 0; k < ARRAY_SIZE(signal_table); k++)
+            if (signal_table[k].signal == (int)info[i].ssi_signo)
+                signal_table[k].fn(sv, signal_table[k].signal);
+}
+
+static int open_signals(struct supervisor *sv)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(signal_table); i++)
+        (void)sigaddset(&set, signal_table[i].signal);
+    sv->signals = (struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                   .fn = on_signals,
+                                   .arg = sv };
+    if (sv->signals.fd < 0)
+        return -errno;
+    return loop_add(&sv->loop, &sv->signals, EPOLLIN);
+}
+
+static void open_runtime(struct supervisor *sv)
+{
+    int r = runtime_dir_open(sv->runtime_dir, sizeof sv->runtime_dir);
+    if (r == 0)
+        r = control_open_socket(&sv->control, sv->runtime_dir);
+    if (r < 0) {
+        sv->runtime_dir[0] = '\0';
+        say(sv, LOG_LEVEL_WARN,
+            "no runtime folder could be had: %s; going on without a control socket "
+            "(codevctl and the probes cannot ask; mount an emptyDir at /run/codev)",
+            strerror(-r));
+        return;
+    }
+    r = notify_open(sv);
+    if (r < 0)
+        say(sv, LOG_LEVEL_WARN, "no notify socket: %s", strerror(-r));
+}
+
+static void protect(struct supervisor *sv)
+{
+    sv->is_pid1 = getpid() == 1;
+    sv->dumpable_off = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+    sv->subreaper = sv->is_pid1 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
+    if (!sv->dumpable_off)
+        say(sv, LOG_LEVEL_WARN, "PID 1's memory cannot be closed to others: %s", strerror(errno));
+    if (!sv->subreaper)
+        say(sv, LOG_LEVEL_WARN, "not PID 1, and no subreaper either: orphans may get away");
+}
+
+/* Copies what is left of environ once the secrets are out. */
+static void take_environment(struct supervisor *sv)
+{
+    struct error e = ERROR_INIT;
+    if (secret_store_collect(&sv->secrets, &e) < 0)
+        say(sv, LOG_LEVEL_ERROR, "%s, going on without it", e.message);
+    for (char **v = environ; v && *v; v++)
+        env_put(&sv->environment, *v);
+    for (size_t i = 0; i < secret_count(); i++)
+        if (sv->secrets.values[i])
+            (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
+}
+
+static void init(struct supervisor *sv)
+{
+    make_boot_id(sv->logs.boot_id);
+    sv->logs.on_line = control_log_line;
+    sv->logs.on_line_arg = &sv->control;
+    if (gethostname(sv->hostname, sizeof sv->hostname - 1) < 0)
+        (void)snprintf(sv->hostname, sizeof sv->hostname, "codev");
+    helper_init(&sv->boot_helper, &sv->loop, &sv->reaper);
+    helper_init(&sv->watch_helper, &sv->loop, &sv->reaper);
+    control_init(&sv->control, sv);
+    sv->notify.fd = sv->mountinfo.fd = -1;
+    protect(sv);
+    take_environment(sv);
+    say(sv, LOG_LEVEL_INFO, "codev-init %s, pid %d, uid %u", CODEV_VERSION, (int)getpid(),
+        (unsigned)getuid());
+    open_runtime(sv);
+}
+
+static void run(struct supervisor *sv)
+{
+    while (!sv->loop.stop) {
+        int r = loop_once(&sv->loop);
+        if (r < 0) {
+            say(sv, LOG_LEVEL_ERROR, "epoll: %s, going on", strerror(-r));
+            (void)usleep(10000); /* never a busy loop, whatever the kernel says */
+        }
+        while (sv->poke) {
+            sv->poke = false;
+            services_poke(sv);
+            stop_step(sv);
+        }
+    }
+}
+
+static void finish(struct supervisor *sv)
+{
+    char path[300];
+    say(sv, LOG_LEVEL_INFO, "stopped: exit status %d", sv->stop.status);
+    control_close(&sv->control);
+    const char *files[] = { "control.sock", "notify.sock" };
+    for (size_t i = 0; sv->runtime_dir[0] && i < ARRAY_SIZE(files); i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", sv->runtime_dir, files[i]);
+        (void)unlink(path);
+    }
+    output_flush(&sv->logs.output, 500);
+    output_release(&sv->logs.output);
+    secret_store_wipe(&sv->secrets);
+}
+
+int supervisor_run(sigset_t original_mask)
+{
+    static struct supervisor sv; /* large, and for the whole life of the process */
+    sv.original_mask = original_mask;
+    sv.started_ms = clock_mono_ms();
+    sv.started_wall_ms = clock_wall_ms();
+    int r = loop_init(&sv.loop);
+    if (r < 0) {
+        termination_log("codev-init: no epoll");
+        return 1;
+    }
+    (void)logs_init(&sv.logs, &sv.loop);
+    r = open_signals(&sv);
+    if (r < 0) {
+        termination_log("codev-init: no signalfd");
+        return 1;
+    }
+    init(&sv);
+    boot_begin(&sv);
+    run(&sv);
+    finish(&sv);
+    return sv.stop.status;
+}

@@ -1,0 +1,149 @@
+/* The supervisor as a whole: what every part of it shares. One per process; passed by pointer. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "supervisor/init/control_server.h"
+#include "supervisor/init/env.h"
+#include "supervisor/init/helper.h"
+#include "supervisor/init/logs.h"
+#include "supervisor/init/loop.h"
+#include "supervisor/init/plan_block.h"
+#include "supervisor/init/proc.h"
+#include "supervisor/init/reaper.h"
+#include "supervisor/init/secret_store.h"
+#include "supervisor/init/service.h"
+#include "supervisor/init/verdict.h"
+#include "supervisor/volumes/volumes.h"
+
+#define EXIT_CONFIG  78
+#define VOLUMES_KEPT 32 /* volumes of a plan that are looked at */
+
+enum phase { PHASE_BOOT, PHASE_RUNNING, PHASE_STOPPING, PHASE_MAX };
+
+struct volume_state {
+    bool known;
+    struct volume_report report;
+    uint64_t checked_ms;
+};
+
+/* The order of a stop, as it goes on. */
+struct stop {
+    int status; /* what we exit with */
+    char reason[256];
+    uint64_t deadline_ms;
+    bool hasty; /* a second signal came */
+    bool draining;
+    bool sweeping;
+    bool in_group;
+    uint32_t group; /* the stop_order at work */
+    struct timer timer;
+};
+
+struct supervisor {
+    struct loop loop;
+    struct reaper reaper;
+    struct logs logs;
+    struct secret_store secrets;
+    struct env environment; /* what every child gets, secrets taken out */
+    struct env plan_env;    /* the plan's `environment`, secrets taken out */
+    sigset_t original_mask;
+    struct source signals;
+    bool is_pid1;
+    bool dumpable_off, subreaper;
+
+    char runtime_dir[256]; /* "": none could be had */
+    char state_dir[512];   /* "": none could be had */
+    char hostname[128];
+    uint64_t started_ms;
+    int64_t started_wall_ms;
+    enum phase phase;
+    bool started_up;
+
+    struct plan_block *plan;  /* NULL until compiled */
+    struct service *services; /* in the plan's order */
+    bool poke;                /* some state changed: look at what waits */
+    struct volume_state volumes[VOLUMES_KEPT];
+
+    struct compile *compile; /* at work, else NULL */
+    struct helper boot_helper;
+    struct helper watch_helper;
+    struct timer watch_timer;
+    bool watch_again;
+    struct source mountinfo;
+    struct source notify;
+    struct control_server control;
+    struct stop stop;
+};
+
+/* Runs until the pod stops; returns the exit status. */
+int supervisor_run(sigset_t original_mask);
+
+/* A line of PID 1's own log. */
+#define say(sv, level, ...) logs_say(&(sv)->logs, level, __VA_ARGS__)
+
+/* --- service_run.c --- */
+/* Creates the service of that record, not started. NULL when out of memory. */
+struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index);
+void service_free(struct service *s);
+void service_event(struct service *s, enum service_event event, const char *reason);
+struct service *service_find(struct supervisor *sv, const char *name);
+/* Starts what need not wait any longer; called once in each round of the loop. */
+void services_poke(struct supervisor *sv);
+/* Somebody made a check: counts, and acts when it is enough. */
+void service_report(struct service *s, bool health, bool ok, const char *reason);
+/* Its last check is too long ago to be believed. */
+bool service_is_stale(const struct service *s);
+
+/* --- service_spawn.c --- */
+/* Starts a program in the surroundings of a service. 0 or -errno. */
+int service_spawn(struct service *s, struct proc *p, struct plan_list argv, const char *label,
+                  bool with_secrets);
+/* Base environment of everything PID 1 starts, without the services' own. */
+void supervisor_environment(const struct supervisor *sv, struct env *env);
+
+/* --- service_checks.c --- */
+void service_checks_init(struct service *s);
+void service_checks_start(struct service *s);
+void service_checks_stop(struct service *s);
+
+/* --- boot.c --- */
+void boot_begin(struct supervisor *sv);
+/* The services may start: after the volumes were judged. */
+void boot_services(struct supervisor *sv);
+
+/* --- compile.c --- */
+/* Starts codev-config; `done` gets the plan (owned) or NULL and the message. 0 or -errno. */
+int compile_begin(struct supervisor *sv,
+                  void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error));
+void compile_cancel(struct supervisor *sv);
+/* Takes a plan in: log settings, environment with its secrets taken out. */
+void plan_adopt(struct supervisor *sv, struct plan_block *plan);
+
+/* --- reload.c --- */
+/* 0, -EBUSY while one is at work, -ESHUTDOWN while stopping, or -errno. */
+int reload_begin(struct supervisor *sv);
+
+/* --- volume_state.c --- */
+void volumes_watch_begin(struct supervisor *sv);
+void volumes_watch_now(struct supervisor *sv);
+void volume_set(struct supervisor *sv, size_t index, const struct volume_report *report);
+/* No finding is bad. */
+bool volume_ok(const struct volume_state *v);
+
+/* --- stop.c --- */
+void stop_begin(struct supervisor *sv, int status, const char *reason);
+/* A service settled: go on. */
+void stop_step(struct supervisor *sv);
+/* One line, with the reason, to the container's termination log. */
+void termination_log(const char *text);
+
+/* --- status.c --- */
+void status_json(struct supervisor *sv, struct buf *out);
+bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_check *ret,
+                 size_t max, size_t *ret_count);
+/* Keeps `started_up` and tells when readiness changes. */
+void verdict_update(struct supervisor *sv);
+
+/* --- notify.c --- */
+int notify_open(struct supervisor *sv);
