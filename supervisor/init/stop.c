@@ -41,9 +41,9 @@ static void sweep(struct supervisor *sv)
             (unsigned long long)left_ms(sv));
     }
     /* As PID 1 "all" is this pod's processes; elsewhere only what is below us. */
-    int r = sv->is_pid1 ? kill(-1, SIGKILL) : tree_kill_below(getpid());
+    bool gone =
+        sv->is_pid1 ? kill(-1, SIGKILL) < 0 && errno == ESRCH : tree_kill_below(getpid()) == 0;
     reaper_collect(&sv->reaper);
-    bool gone = sv->is_pid1 ? r < 0 && errno == ESRCH : r == 0;
     if (gone || !left_ms(sv))
         sv->loop.stop = true;
     else
