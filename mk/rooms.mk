@@ -30,3 +30,6 @@ ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	base/http base/server base/ws base/uvcontrol base/json base/core
 ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/core
+
+# The page's files are embedded in this object.
+$(B)/obj/bridge/gateway/web/assets.o: $(wildcard bridge/gateway/web/assets/*) bridge/openapi.yaml

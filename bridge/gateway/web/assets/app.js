@@ -1,0 +1,225 @@
+// The page: login, which part is shown, forms, and what comes over the stream.
+import { $, el, retime, say } from "./text.js";
+import { Stream, api, login, logout } from "./api.js";
+import { forgetRequests, showRequest, showRequests } from "./cards.js";
+import * as session from "./session.js";
+
+/* ------------------------------------------------------------------ connections */
+
+const SLACK = { connected: ["connected", "ok"], connecting: ["connecting…", "wait"], failed: ["failed", "bad"], off: ["off", "off"] };
+const WAY = { bridge: ["connected", "ok"], http: ["connected, no plugin", "ok"], none: ["not reached", "bad"] };
+
+function showLinks(links) {
+  const items = [["OpenCode", WAY[links.opencode.way], links.opencode.reason], ["Slack", SLACK[links.slack.state], links.slack.reason]];
+  $("links").replaceChildren(
+    ...items.map(([name, [text, kind] = ["unknown", "wait"], reason]) => {
+      const item = el("li", `link ${kind}`, el("span", "name", name), " ", el("span", "state", text));
+      if (reason) item.title = reason;
+      return item;
+    }),
+  );
+  const bad = items.filter(([, [, kind] = [], reason]) => kind === "bad" && reason).map(([name, , reason]) => `${name}: ${reason}`);
+  degraded = bad.join(" · ");
+  showBanner();
+}
+
+let degraded = "";
+let up = true;
+function showBanner() {
+  const text = up ? degraded : "No connection to the gateway. Trying again… What you see may be out of date.";
+  if ($("banner").textContent !== text) $("banner").textContent = text;
+  $("banner").hidden = !text;
+  $("banner").classList.toggle("offline", !up);
+}
+
+let goneTimer;
+const stream = new Stream({
+  up(now) {
+    clearTimeout(goneTimer);
+    // A restart of a second is nothing to alarm anybody about.
+    if (!now) goneTimer = setTimeout(() => ((up = false), showBanner()), 1200);
+    else {
+      if (!up) say("Connected again");
+      up = true;
+      showBanner();
+    }
+  },
+  fresh: load,
+  request(r) {
+    showRequest(r);
+  },
+  session: session.showSession,
+  activity: session.showActivity,
+  links: showLinks,
+  notice(n) {
+    $("notice-text").textContent = n.text;
+    $("notice").hidden = false;
+  },
+});
+
+async function load() {
+  try {
+    const [links, sessions, requests] = await Promise.all([api("/api/health"), api("/api/sessions"), api("/api/requests?all=1")]);
+    showLinks(links);
+    session.showSessions(sessions.sessions);
+    showRequests(requests.requests);
+    session.refresh();
+  } catch (error) {
+    if (error.status !== 401) say(error.message);
+  }
+}
+
+/* ------------------------------------------------------------------ which part is shown */
+
+const wide = matchMedia("(min-width: 60rem)");
+
+function show(part) {
+  document.body.dataset.part = part;
+  $("start").hidden = part !== "new" && !(part === "home" && wide.matches);
+  $("session").hidden = part !== "session";
+  $("sessions").hidden = part !== "home" && !wide.matches;
+  if (part === "new") $("new").setAttribute("aria-current", "page");
+  else $("new").removeAttribute("aria-current");
+}
+
+async function route(moveFocus) {
+  const [, part, pod, id] = location.hash.split("/").map(decodeURIComponent);
+  if (part === "session" && pod && id) {
+    show("session");
+    if (moveFocus) $("session-title").focus();
+    if (await session.choose(pod, id)) return;
+    say("There is no such session");
+    location.replace("#/");
+    return;
+  }
+  session.chooseNone();
+  show(part === "new" ? "new" : "home");
+  if (moveFocus && part === "new") $("start-prompt").focus();
+}
+
+/* ------------------------------------------------------------------ forms */
+
+// Sends a form once; what goes wrong is said beside it.
+function onSubmit(form, send) {
+  const problem = form.querySelector(".problem");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button.primary");
+    if (button.disabled) return;
+    problem.hidden = true;
+    button.disabled = true;
+    try {
+      await send();
+    } catch (error) {
+      problem.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+      problem.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+// With a keyboard, Enter sends; on a phone it makes a new line, as everywhere there.
+function enterSends(area, hint) {
+  const keys = matchMedia("(pointer: fine)").matches;
+  hint.textContent = keys ? "Enter sends, Shift+Enter makes a new line" : "";
+  area.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (event.ctrlKey || event.metaKey || (keys && !event.shiftKey)) {
+      event.preventDefault();
+      area.form.requestSubmit();
+    }
+  });
+}
+
+async function startSession() {
+  const body = { prompt: $("start-prompt").value };
+  for (const [id, name] of [["start-name", "title"], ["start-directory", "directory"], ["start-agent", "agent"], ["start-model", "model"]])
+    if ($(id).value.trim()) body[name] = $(id).value.trim();
+  const answer = await api("/api/sessions", body);
+  $("start-prompt").value = "";
+  location.hash = session.hashOf(answer.pod, answer.session_id);
+}
+
+async function send() {
+  await session.sendMessage($("message").value);
+  $("message").value = "";
+}
+
+async function stop() {
+  $("stop").disabled = true;
+  try {
+    await session.stopSession();
+  } catch (error) {
+    $("session-problem").textContent = error.message;
+    $("session-problem").hidden = false;
+  } finally {
+    $("stop").disabled = false;
+  }
+}
+
+/* ------------------------------------------------------------------ login */
+
+function enter() {
+  $("login").hidden = true;
+  $("bar").hidden = $("app").hidden = false;
+  stream.open();
+  route(false);
+}
+
+function leave() {
+  if (!$("login").hidden) return;
+  stream.close();
+  forgetRequests();
+  session.showSessions([]);
+  session.chooseNone();
+  $("bar").hidden = $("app").hidden = $("banner").hidden = true;
+  $("login").hidden = false;
+  $("token").focus();
+}
+
+// A link's token is in the fragment, which no server sees; it leaves the address at once.
+async function fragmentLogin() {
+  const found = /^#(?:token=)?([A-Za-z0-9._~%+=-]{8,})$/.exec(location.hash);
+  if (!found) return false;
+  const token = decodeURIComponent(found[1]);
+  history.replaceState(null, "", "/");
+  try {
+    await login(token, "");
+    return true;
+  } catch (error) {
+    const problem = $("login-form").querySelector(".problem");
+    problem.textContent = `This link does not log you in: ${error.message}.`;
+    problem.hidden = false;
+    return false;
+  }
+}
+
+async function begin() {
+  onSubmit($("login-form"), async () => {
+    await login($("token").value.trim(), $("name").value.trim());
+    $("token").value = "";
+    enter();
+  });
+  onSubmit($("start-form"), startSession);
+  onSubmit($("message-form"), send);
+  enterSends($("start-prompt"), $("start-hint"));
+  enterSends($("message"), $("message-hint"));
+  session.listenToScrolling();
+  $("stop").addEventListener("click", stop);
+  $("logout").addEventListener("click", () => logout().catch(() => {}).finally(leave));
+  $("notice-close").addEventListener("click", () => ($("notice").hidden = true));
+  addEventListener("hashchange", () => route(true));
+  addEventListener("login-needed", leave);
+  addEventListener("waiting-changed", session.drawSessions);
+  wide.addEventListener("change", () => show(document.body.dataset.part));
+  setInterval(retime, 20000);
+  const fresh = await fragmentLogin();
+  if (location.pathname === "/login") history.replaceState(null, "", "/");
+  const known = fresh || (await api("/api/requests", undefined, { login: true }).then(() => localStorage.getItem("codev-proof"), (e) => e.status !== 401));
+  if (known) return enter();
+  $("login").hidden = false;
+  $("token").focus();
+}
+
+begin();

@@ -1,0 +1,95 @@
+// Text of others, put on the page exactly and safely: only ever as text nodes.
+
+export const $ = (id) => document.getElementById(id);
+
+// An element with a class and children (text or elements).
+export function el(tag, className, ...children) {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  e.append(...children);
+  return e;
+}
+
+// Characters that show nothing, or turn the order of others around: a command could hide behind
+// them. They are shown by their numbers.
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
+
+export function exact(text) {
+  const out = document.createDocumentFragment();
+  let at = 0;
+  for (const found of text.matchAll(HIDDEN)) {
+    if (found.index > at) out.append(text.slice(at, found.index));
+    const code = found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    const mark = el("span", "hidden-character", `U+${code}`);
+    mark.title = "an invisible character";
+    out.append(mark);
+    at = found.index + found[0].length;
+  }
+  if (at < text.length) out.append(text.slice(at));
+  return out;
+}
+
+// A diff, line by line.
+export function diff(text) {
+  const out = document.createDocumentFragment();
+  const lines = text.replace(/\n$/, "").split("\n");
+  for (const line of lines) {
+    const kind = /^(\+\+\+|---|Index:|={10,})/.test(line) ? "meta"
+      : line.startsWith("@@") ? "hunk"
+      : line.startsWith("+") ? "added"
+      : line.startsWith("-") ? "removed" : "";
+    out.append(el("span", `line ${kind}`, exact(line), "\n"));
+  }
+  return out;
+}
+
+// Prose of the agent: paragraphs as they are, fenced code apart.
+export function prose(text) {
+  const out = document.createDocumentFragment();
+  text.split(/^[ \t]*```[^\n]*(?:\n|$)/m).forEach((piece, i) => {
+    const trimmed = piece.replace(/^\n+|\s+$/g, "");
+    if (!trimmed) return;
+    out.append(i % 2 ? el("pre", "", trimmed) : el("p", "", trimmed));
+  });
+  return out;
+}
+
+// A block that scrolls by itself can be scrolled by keyboard.
+export function pre(label, ...children) {
+  const e = el("pre", "", ...children);
+  e.tabIndex = 0;
+  e.setAttribute("role", "region");
+  e.setAttribute("aria-label", label);
+  return e;
+}
+
+export function ago(ms, now = Date.now()) {
+  const s = Math.max(0, Math.round((now - ms) / 1000));
+  if (s < 45) return "just now";
+  if (s < 3600) return `${Math.max(1, Math.round(s / 60))} min ago`;
+  if (s < 86400) return `${Math.round(s / 3600)} h ago`;
+  return new Date(ms).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+}
+
+export const clock = (ms) => new Date(ms).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+
+// A <time> that says how long ago; retime() keeps it right.
+export function setTime(e, ms) {
+  e.dateTime = new Date(ms).toISOString();
+  e.dataset.ms = ms;
+  e.title = new Date(ms).toLocaleString();
+  e.textContent = ago(ms);
+}
+export function retime() {
+  for (const e of document.querySelectorAll("time[data-ms]")) {
+    const text = ago(Number(e.dataset.ms));
+    if (e.textContent !== text) e.textContent = text;
+  }
+}
+
+// For screen readers, politely.
+export function say(text) {
+  $("say").textContent = "";
+  requestAnimationFrame(() => ($("say").textContent = text));
+}

@@ -1,0 +1,283 @@
+/* What changes something: sessions are begun, written to, stopped; requests are decided. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/jsonw.h"
+#include "bridge/gateway/web/internal.h"
+#include "bridge/gateway/web/views.h"
+
+/* ---------------------------------------------------------------- waiting for OpenCode */
+
+/* A call whose answer comes from OpenCode. The core holds it until its end, which it tells once;
+ * the client or the whole connector may go before. */
+struct pending {
+    struct pending *prev, *next;
+    struct call call; /* call.web NULL: answered already */
+    char *pod;        /* NULL: the core chooses */
+    int status;       /* of a good answer */
+};
+
+static void pending_unlink(struct pending *p)
+{
+    struct web *w = p->call.web;
+    if (!w)
+        return;
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        w->pending = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    p->call.web = NULL;
+}
+
+static void pending_free(struct pending *p)
+{
+    pending_unlink(p);
+    free(p->pod);
+    free(p);
+}
+
+static void pending_gone(void *data)
+{
+    pending_unlink(data);
+}
+
+static struct pending *pending_new(struct call *c, const char *pod, int status)
+{
+    struct web *w = c->web;
+    struct pending *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (struct pending){ .call = *c, .status = status, .next = w->pending };
+    p->call.who.login = NULL; /* it may end before */
+    p->pod = pod ? strdup(pod) : NULL;
+    if (w->pending)
+        w->pending->prev = p;
+    w->pending = p;
+    server_request_on_gone(c->request, pending_gone, p);
+    return p;
+}
+
+static const struct {
+    int error, status;
+    const char *code;
+} failures[] = {
+    { -ENOENT, 404, "no_such_session" },  { -ENOTCONN, 503, "opencode_away" },
+    { -ETIMEDOUT, 504, "opencode_late" }, { -EFBIG, 422, "too_long" },
+    { -EINVAL, 422, "refused" },          { -EBUSY, 409, "busy" },
+    { -ENOMEM, 500, "no_memory" },
+};
+
+static void answer_failure(struct call *c, int error, const char *message)
+{
+    int status = 502;
+    const char *code = "opencode_failed";
+    for (size_t i = 0; i < ARRAY_SIZE(failures); i++)
+        if (failures[i].error == error) {
+            status = failures[i].status;
+            code = failures[i].code;
+        }
+    answer_error(c, status, code, message && *message ? message : strerror(-error));
+}
+
+static void answer_done(struct pending *p, const char *session_id)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&out);
+    if (!p->pod)
+        p->pod = call_find_pod(p->call.web->core, session_id);
+    jsonw_object(&w, NULL);
+    jsonw_str(&w, "session_id", session_id);
+    jsonw_str(&w, "pod", p->pod ? p->pod : "");
+    jsonw_object_end(&w);
+    answer_json(&p->call, p->status, &out);
+}
+
+static void pending_done(void *data, int error, const char *message, const char *session_id)
+{
+    struct pending *p = data;
+    if (p->call.web) {
+        server_request_on_gone(p->call.request, NULL, NULL);
+        if (error < 0)
+            answer_failure(&p->call, error, message);
+        else
+            answer_done(p, session_id ? session_id : "");
+    }
+    pending_free(p);
+}
+
+/* `error` is what the core returned at once: below 0 it will not call back. */
+static void pending_started(struct pending *p, int error)
+{
+    if (error < 0)
+        pending_done(p, error, "", NULL);
+}
+
+void pending_answer_all(struct web *w)
+{
+    while (w->pending) {
+        struct pending *p = w->pending;
+        server_request_on_gone(p->call.request, NULL, NULL);
+        answer_error(&p->call, 503, "stopping", "the gateway is stopping");
+        pending_unlink(p);
+    }
+}
+
+/* ---------------------------------------------------------------- sessions */
+
+static void answer_body_error(struct call *c, const struct body_error *e)
+{
+    answer_error(c, e->status, e->code, e->e.message);
+}
+
+void session_start_post(struct call *c)
+{
+    struct body_start body;
+    struct body_error e = { 0 };
+    struct actor actor;
+    _cleanup_json_ cJSON *j = call_body(c);
+    if (!j)
+        return;
+    if (body_read_start(j, &body, &e) < 0) {
+        answer_body_error(c, &e);
+        return;
+    }
+    const char *query = server_request_query(c->request, "pod");
+    const char *pod = body.pod ? body.pod : query && *query ? query : NULL;
+    struct pending *p = pending_new(c, pod, 201);
+    if (!p) {
+        answer_failure(c, -ENOMEM, "");
+        return;
+    }
+    call_actor(c, &actor);
+    struct session_start start = {
+        .pod = pod,
+        .directory = body.directory,
+        .title = body.title,
+        .prompt = body.prompt,
+        .agent = body.agent,
+        .model = body.model,
+        .actor = &actor,
+    };
+    pending_started(p, core_session_start(c->web->core, &start, pending_done, p));
+}
+
+void session_message_post(struct call *c)
+{
+    struct body_message body;
+    struct body_error e = { 0 };
+    struct actor actor;
+    _cleanup_free_ char *pod = NULL;
+    _cleanup_json_ cJSON *j = call_body(c);
+    if (!j)
+        return;
+    if (body_read_message(j, &body, &e) < 0) {
+        answer_body_error(c, &e);
+        return;
+    }
+    pod = call_pod_of_session(c);
+    struct pending *p = pod ? pending_new(c, pod, 202) : NULL;
+    if (!p) {
+        answer_failure(c, -ENOMEM, "");
+        return;
+    }
+    call_actor(c, &actor);
+    pending_started(p, core_session_message(c->web->core, pod, c->match.param, body.text, &actor,
+                                            pending_done, p));
+}
+
+void session_abort_post(struct call *c)
+{
+    struct actor actor;
+    _cleanup_free_ char *pod = call_pod_of_session(c);
+    struct pending *p = pod ? pending_new(c, pod, 202) : NULL;
+    if (!p) {
+        answer_failure(c, -ENOMEM, "");
+        return;
+    }
+    call_actor(c, &actor);
+    pending_started(p,
+                    core_session_abort(c->web->core, pod, c->match.param, &actor, pending_done, p));
+}
+
+/* ---------------------------------------------------------------- decisions */
+
+static enum request_outcome outcome_of(const char *decision)
+{
+    static const struct {
+        const char *name;
+        enum request_outcome outcome;
+    } names[] = {
+        { "once", OUTCOME_ONCE },
+        { "always", OUTCOME_ALWAYS },
+        { "reject", OUTCOME_REJECT },
+        { "answer", OUTCOME_ANSWERED },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(names[i].name, decision) == 0)
+            return names[i].outcome;
+    return OUTCOME_NONE;
+}
+
+static int put_request(void *data, const struct request *r)
+{
+    view_request(data, "request", r);
+    return 0;
+}
+
+/* With the request as it is now: on 409 that is what somebody else decided. */
+static void answer_decided(struct call *c, const char *pod, bool first)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&out);
+    jsonw_object(&w, NULL);
+    if (!first) {
+        jsonw_object(&w, "error");
+        jsonw_str(&w, "code", "already_decided");
+        jsonw_str(&w, "message", "somebody else was first");
+        jsonw_object_end(&w);
+    }
+    (void)core_with_request(c->web->core, pod, c->match.param, put_request, &w);
+    jsonw_object_end(&w);
+    answer_json(c, first ? 200 : 409, &out);
+}
+
+static void decide(struct call *c, const struct body_decision *body, const char *pod,
+                   const char *answers)
+{
+    struct actor actor;
+    call_actor(c, &actor);
+    int r = core_decide(c->web->core, pod, c->match.param, outcome_of(body->decision), body->reason,
+                        answers, &actor);
+    if (r >= 0)
+        answer_decided(c, pod, r == 0);
+    else if (r == -ENOENT)
+        answer_error(c, 404, "no_such_request", "there is no such request");
+    else if (r == -EINVAL)
+        answer_error(c, 422, "bad_field", "decision: does not fit this kind of request");
+    else
+        answer_error(c, 500, "store", "the decision cannot be stored");
+}
+
+void decision_post(struct call *c)
+{
+    struct body_decision body;
+    struct body_error e = { 0 };
+    _cleanup_free_ char *answers = NULL, *pod = NULL;
+    _cleanup_json_ cJSON *j = call_body(c);
+    if (!j)
+        return;
+    if (body_read_decision(j, &body, &e) < 0) {
+        answer_body_error(c, &e);
+        return;
+    }
+    answers = body.answers ? json_print(body.answers) : NULL;
+    pod = call_pod_of_request(c);
+    if (!pod || (body.answers && !answers)) {
+        answer_failure(c, -ENOMEM, "");
+        return;
+    }
+    decide(c, &body, pod, answers);
+}

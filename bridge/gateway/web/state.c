@@ -1,0 +1,135 @@
+/* What is read: health, sessions, requests, the page's files, the stream of changes. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/core/cleanup.h"
+#include "bridge/gateway/web/assets.h"
+#include "bridge/gateway/web/internal.h"
+#include "bridge/gateway/web/views.h"
+
+#define LIST_MAX 200
+
+void page_serve(struct call *c)
+{
+    answer_asset(c, asset_of(c->match.id));
+}
+
+void health_get(struct call *c)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&out);
+    struct link_state links;
+    const struct settings *s = core_settings(c->web->core);
+    core_links(c->web->core, &links);
+    jsonw_object(&w, NULL);
+    view_links(&w, &links);
+    jsonw_str(&w, "version", s->version);
+    jsonw_object_end(&w);
+    answer_json(c, 200, &out);
+}
+
+struct listing {
+    struct jsonw w;
+    const char *pod; /* NULL: all */
+    unsigned left;
+};
+
+static bool listing_wants(struct listing *l, const char *pod)
+{
+    if (l->pod && *l->pod && strcmp(l->pod, pod) != 0)
+        return false;
+    if (l->left == 0)
+        return false;
+    l->left--;
+    return true;
+}
+
+static int list_session(void *data, const struct session *s)
+{
+    struct listing *l = data;
+    if (listing_wants(l, s->pod))
+        view_session(&l->w, NULL, s);
+    return l->left == 0;
+}
+
+void sessions_get(struct call *c)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct listing l = { JSONW_INIT(&out), server_request_query(c->request, "pod"), LIST_MAX };
+    jsonw_object(&l.w, NULL);
+    jsonw_array(&l.w, "sessions");
+    int r = core_each_session(c->web->core, list_session, &l);
+    jsonw_array_end(&l.w);
+    jsonw_object_end(&l.w);
+    if (r < 0)
+        answer_error(c, 500, "store", "the sessions cannot be read");
+    else
+        answer_json(c, 200, &out);
+}
+
+static int list_request(void *data, const struct request *r)
+{
+    struct listing *l = data;
+    if (listing_wants(l, r->pod))
+        view_request(&l->w, NULL, r);
+    return l->left == 0;
+}
+
+void requests_get(struct call *c)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    const char *all = server_request_query(c->request, "all");
+    bool only_open = !all || strcmp(all, "1") != 0;
+    struct listing l = { JSONW_INIT(&out), server_request_query(c->request, "pod"), LIST_MAX };
+    jsonw_object(&l.w, NULL);
+    jsonw_array(&l.w, "requests");
+    int r = core_each_request(c->web->core, only_open, list_request, &l);
+    jsonw_array_end(&l.w);
+    jsonw_object_end(&l.w);
+    if (r < 0)
+        answer_error(c, 500, "store", "the requests cannot be read");
+    else
+        answer_json(c, 200, &out);
+}
+
+static void put_transcript(struct jsonw *w, const struct transcript *t)
+{
+    jsonw_array(w, "transcript");
+    for (size_t i = 0; t && i < t->count; i++)
+        transcript_view(w, NULL, t, &t->entries[i]);
+    jsonw_array_end(w);
+}
+
+static int one_session(void *data, const struct session *s)
+{
+    view_session(data, "session", s);
+    return 0;
+}
+
+void session_get(struct call *c)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    _cleanup_free_ char *pod = call_pod_of_session(c);
+    struct jsonw w = JSONW_INIT(&out);
+    jsonw_object(&w, NULL);
+    int r = pod ? core_with_session(c->web->core, pod, c->match.param, one_session, &w) : -ENOMEM;
+    if (r == 0)
+        put_transcript(&w, transcripts_find(&c->web->transcripts, pod, c->match.param));
+    jsonw_object_end(&w);
+    if (r == -ENOENT)
+        answer_error(c, 404, "no_such_session", "there is no such session");
+    else if (r < 0)
+        answer_error(c, 500, "store", "the session cannot be read");
+    else
+        answer_json(c, 200, &out);
+}
+
+void events_get(struct call *c)
+{
+    if (c->web->stopping)
+        answer_error(c, 503, "stopping", "the gateway is stopping");
+    else if (events_full(&c->web->events))
+        answer_error_with(c, 503, "too_many_streams", "too many pages are open", "Retry-After: 30");
+    else
+        answer_stream(c);
+}
