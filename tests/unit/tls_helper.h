@@ -14,7 +14,7 @@ struct tls_server {
     pid_t pid;
 };
 
-static pid_t tls_spawn(char *const *argv)
+__attribute__((unused)) static pid_t tls_spawn(char *const *argv)
 {
     posix_spawn_file_actions_t a;
     pid_t pid;
@@ -27,7 +27,7 @@ static pid_t tls_spawn(char *const *argv)
     return pid;
 }
 
-static uint16_t tls_free_port(void)
+__attribute__((unused)) static uint16_t tls_free_port(void)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t len = sizeof a;
@@ -39,7 +39,7 @@ static uint16_t tls_free_port(void)
 }
 
 /* Until its port takes connections. */
-static void tls_wait(uint16_t port)
+__attribute__((unused)) static void tls_wait(uint16_t port)
 {
     struct sockaddr_in a = { .sin_family = AF_INET,
                              .sin_port = htons(port),
@@ -56,7 +56,7 @@ static void tls_wait(uint16_t port)
     }
 }
 
-static void tls_start(struct tls_server *t)
+__attribute__((unused)) static void tls_start(struct tls_server *t)
 {
     char key[96], port[16];
     const char *tmp = getenv("TMPDIR");
@@ -95,7 +95,7 @@ static void tls_start(struct tls_server *t)
     tls_wait(t->port);
 }
 
-static void tls_stop(struct tls_server *t)
+__attribute__((unused)) static void tls_stop(struct tls_server *t)
 {
     char key[96];
     (void)kill(t->pid, SIGKILL);
