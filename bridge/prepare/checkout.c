@@ -54,6 +54,8 @@ int step_clone(struct prepare *p, struct error *e)
     struct gitrepo_remote remote = remote_of(p, p->deadline_ms);
     uint64_t begun = clock_mono_ms();
     r = gitrepo_clone(s->repo_path, &remote, e);
+    if (r == -ETIMEDOUT)
+        return error_set(e, r, "cloning %s took longer than plugin.timeout and was stopped", url);
     if (r == 0)
         log_info("cloned in %llu ms", (unsigned long long)(clock_mono_ms() - begun));
     return r;
@@ -102,7 +104,8 @@ int step_update(struct prepare *p)
         r = gitrepo_update(s->repo_path, &remote, &e);
     }
     if (r < 0)
-        report_note(p->report, "%s was not updated: %s", s->repo_path, e.message);
+        report_note(p->report, "%s was not updated: %s", s->repo_path,
+                    r == -ETIMEDOUT ? "fetching took too long and was stopped" : e.message);
     else
         note_update(p, (enum gitrepo_update)r);
     return 0;
