@@ -205,6 +205,11 @@ static bool judge_access(const char *path, struct volume_report *r)
         add(r, FINDING_BAD, FINDING_MISSING,
             "there is no folder at %.120s (%s): add to volumeMounts an entry with mountPath: %.120s",
             path, strerror(e), path);
+    else if (e == EACCES)
+        add(r, FINDING_BAD, FINDING_NOT_WRITABLE,
+            "the volume at %.120s cannot be reached by uid %u: set securityContext.fsGroup: %u on the "
+            "pod, or another runAsUser",
+            path, (unsigned)geteuid(), (unsigned)getegid());
     else if (e)
         add(r, FINDING_BAD, FINDING_IO_ERROR,
             "the volume at %.120s does not answer (%s): see the node's kernel log and the "
