@@ -168,6 +168,8 @@ static void set_due(struct checks *t, struct check *c, uint64_t now_ms)
     } else if (c->due_ms == CHECK_NEVER) {
         /* Readiness is asked at once; health has just been shown by it. */
         c->due_ms = c->kind == CHECK_READY ? now_ms : now_ms + c->interval_ms;
+        c->since_ms = now_ms;
+        c->counted_ms = 0;
     }
 }
 
@@ -244,13 +246,17 @@ struct check *checks_take(struct checks *t, uint64_t now_ms, uint64_t *ret_wait_
     return NULL;
 }
 
-bool checks_done(struct check *c, uint64_t now_ms)
+bool checks_done(struct check *c, bool refused, uint64_t now_ms)
 {
     bool counts = !c->outdated && c->due_ms != CHECK_NEVER;
+    bool eager = refused && c->kind == CHECK_READY && now_ms - c->since_ms < CHECK_EAGER_FOR_MS;
     c->running = c->outdated = false;
-    if (counts) {
-        uint64_t next = c->started_ms + c->interval_ms;
-        c->due_ms = next > now_ms ? next : now_ms;
-    }
-    return counts;
+    if (!counts)
+        return false;
+    uint64_t next = eager ? now_ms + CHECK_EAGER_MS : c->started_ms + c->interval_ms;
+    c->due_ms = next > now_ms ? next : now_ms;
+    if (eager && c->counted_ms && now_ms - c->counted_ms < c->interval_ms)
+        return false;
+    c->counted_ms = now_ms;
+    return true;
 }

@@ -26,7 +26,9 @@ struct check {
     bool running;
     bool outdated; /* its service has moved on while it ran */
     uint64_t started_ms;
-    uint64_t due_ms; /* CHECK_NEVER: its service is not in a state that asks for it */
+    uint64_t due_ms;     /* CHECK_NEVER: its service is not in a state that asks for it */
+    uint64_t since_ms;   /* since when it is asked for */
+    uint64_t counted_ms; /* when a result last counted; 0: none yet */
 };
 
 struct check_service {
@@ -62,5 +64,10 @@ void checks_forget(struct checks *t);
 /* The next check to start now, marked as running; NULL: none, then `*ret_wait_ms` says for how long
  * (CHECK_NEVER: until something changes). */
 struct check *checks_take(struct checks *t, uint64_t now_ms, uint64_t *ret_wait_ms);
-/* It has ended; false when its result no longer matters, since the service has moved on. */
-bool checks_done(struct check *c, uint64_t now_ms);
+/* It has ended; true when its result is to be reported. It is not when the service has moved on
+ * meanwhile. `refused`: nobody listens yet. A readiness check then tries again after
+ * CHECK_EAGER_MS, for CHECK_EAGER_FOR_MS, since waiting for its interval would delay the start;
+ * what it finds counts once an interval. */
+#define CHECK_EAGER_MS     25
+#define CHECK_EAGER_FOR_MS 30000
+bool checks_done(struct check *c, bool refused, uint64_t now_ms);

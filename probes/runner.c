@@ -60,11 +60,12 @@ static void drop(struct run *run)
     unref(run);
 }
 
-static void finish(struct run *run, bool ok, const char *reason)
+/* `error`: 0, or what kept it from being answered. */
+static void finish(struct run *run, bool ok, int error, const char *reason)
 {
     struct app *a = run->app;
     struct check *c = run->check;
-    if (checks_done(c, clock_mono_ms()))
+    if (checks_done(c, error == -ECONNREFUSED, clock_mono_ms()))
         pid1_report(a, c->service, c->kind, ok, ok ? "" : reason);
     run->http = NULL;
     drop(run);
@@ -101,7 +102,7 @@ static void on_http_done(void *data, const struct http_response *r)
         next_target(run);
         return;
     }
-    finish(run, false, reason);
+    finish(run, false, r->error, reason);
 }
 
 static void next_target(struct run *run)
@@ -109,7 +110,7 @@ static void next_target(struct run *run)
     const struct check *c = run->check;
     const struct app *a = run->app;
     if (run->target == c->target_count) {
-        finish(run, true, "");
+        finish(run, true, 0, "");
         return;
     }
     const struct http_options o = {
@@ -125,21 +126,21 @@ static void next_target(struct run *run)
         .data = run,
     };
     if (http_start(a->http, &o, &run->http) < 0)
-        finish(run, false, "the check cannot be started: is its URL right?");
+        finish(run, false, -EINVAL, "the check cannot be started: is its URL right?");
 }
 
 /* ---- TCP ---- */
 
-static void tcp_failed(struct run *run, const char *what)
+static void tcp_failed(struct run *run, int error, const char *what)
 {
     char reason[256];
     (void)snprintf(reason, sizeof reason, "%.120s: %.100s", run->check->targets[0], what);
-    finish(run, false, reason);
+    finish(run, false, error, reason);
 }
 
 static void on_tcp_timeout(uv_timer_t *timer)
 {
-    tcp_failed(timer->data, "no connection in time");
+    tcp_failed(timer->data, -ETIMEDOUT, "no connection in time");
 }
 
 static void on_connected(uv_connect_t *connect, int status)
@@ -148,9 +149,9 @@ static void on_connected(uv_connect_t *connect, int status)
     if (run->over)
         return;
     if (status < 0)
-        tcp_failed(run, uv_strerror(status));
+        tcp_failed(run, status, uv_strerror(status));
     else
-        finish(run, true, "");
+        finish(run, true, 0, "");
 }
 
 static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *found)
@@ -163,7 +164,7 @@ static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *
         if (status == 0)
             status = uv_tcp_connect(&run->connect, &run->tcp, found->ai_addr, on_connected);
         if (status < 0)
-            tcp_failed(run, uv_strerror(status));
+            tcp_failed(run, status, uv_strerror(status));
     }
     uv_freeaddrinfo(found);
 }
@@ -177,7 +178,7 @@ static void start_tcp(struct run *run)
     size_t len = colon ? (size_t)(colon - target) : 0;
     bool bracketed = len >= 2 && target[0] == '[' && target[len - 1] == ']';
     if (!colon || len >= sizeof host || parse_u64(colon + 1, 1, 65535, &port) < 0) {
-        tcp_failed(run, "this is no host:port");
+        tcp_failed(run, -EINVAL, "this is no host:port");
         return;
     }
     (void)snprintf(host, sizeof host, "%.*s", (int)(bracketed ? len - 2 : len), target + bracketed);
@@ -198,7 +199,7 @@ static void start_tcp(struct run *run)
         run->looking_up = r == 0;
     }
     if (r < 0)
-        tcp_failed(run, uv_strerror(r));
+        tcp_failed(run, r, uv_strerror(r));
 }
 
 /* ---- life ---- */
@@ -207,7 +208,7 @@ static void start(struct app *a, struct check *c)
 {
     struct run *run = calloc(1, sizeof *run);
     if (!run) {
-        (void)checks_done(c, clock_mono_ms());
+        (void)checks_done(c, false, clock_mono_ms());
         return;
     }
     run->app = a;

@@ -126,56 +126,76 @@ struct step_row {
     uint64_t at;
     const char *text; /* a state, or the target that is to run */
     uint64_t wait;    /* of STEP_NONE */
+    bool refused;     /* of STEP_DONE, STEP_DROPPED */
 };
 
 static const struct step_row begin_to_ready[] = {
-    { STEP_NONE, 0, NULL, CHECK_NEVER },
-    { STEP_EVENT, 10, "waiting", 0 },
-    { STEP_NONE, 10, NULL, CHECK_NEVER },
-    { STEP_EVENT, 20, "starting", 0 },
-    { STEP_TAKE, 20, "r", 0 },
-    { STEP_NONE, 50, NULL, CHECK_NEVER }, /* one is on its way: no second */
-    { STEP_DONE, 60, NULL, 0 },
-    { STEP_NONE, 70, NULL, 50 },
-    { STEP_TAKE, 120, "r", 0 },
-    { STEP_DONE, 500, NULL, 0 }, /* longer than its interval: the next at once */
-    { STEP_TAKE, 500, "r", 0 },
-    { STEP_DONE, 510, NULL, 0 },
-    { STEP_EVENT, 520, "ready", 0 },
-    { STEP_NONE, 520, NULL, 1000 },
-    { STEP_TAKE, 1520, "h:1", 0 },
-    { STEP_DONE, 1530, NULL, 0 },
-    { STEP_EVENT, 1540, "unhealthy", 0 },
-    { STEP_NONE, 1540, NULL, 980 },
-    { STEP_EVENT, 1550, "stopping", 0 },
-    { STEP_NONE, 1550, NULL, CHECK_NEVER },
+    { STEP_NONE, 0, NULL, CHECK_NEVER, false },
+    { STEP_EVENT, 10, "waiting", 0, false },
+    { STEP_NONE, 10, NULL, CHECK_NEVER, false },
+    { STEP_EVENT, 20, "starting", 0, false },
+    { STEP_TAKE, 20, "r", 0, false },
+    { STEP_NONE, 50, NULL, CHECK_NEVER, false }, /* one is on its way: no second */
+    { STEP_DONE, 60, NULL, 0, false },
+    { STEP_NONE, 70, NULL, 50, false },
+    { STEP_TAKE, 120, "r", 0, false },
+    { STEP_DONE, 500, NULL, 0, false }, /* longer than its interval: the next at once */
+    { STEP_TAKE, 500, "r", 0, false },
+    { STEP_DONE, 510, NULL, 0, false },
+    { STEP_EVENT, 520, "ready", 0, false },
+    { STEP_NONE, 520, NULL, 1000, false },
+    { STEP_TAKE, 1520, "h:1", 0, false },
+    { STEP_DONE, 1530, NULL, 0, false },
+    { STEP_EVENT, 1540, "unhealthy", 0, false },
+    { STEP_NONE, 1540, NULL, 980, false },
+    { STEP_EVENT, 1550, "stopping", 0, false },
+    { STEP_NONE, 1550, NULL, CHECK_NEVER, false },
 };
 
 static const struct step_row late_result[] = {
-    { STEP_EVENT, 0, "starting", 0 },
-    { STEP_TAKE, 0, "r", 0 },
-    { STEP_EVENT, 10, "backoff", 0 },
-    { STEP_DROPPED, 20, NULL, 0 },
-    { STEP_NONE, 20, NULL, CHECK_NEVER },
-    { STEP_EVENT, 30, "starting", 0 },
-    { STEP_TAKE, 30, "r", 0 },
-    { STEP_EVENT, 40, "backoff", 0 },
-    { STEP_EVENT, 50, "starting", 0 }, /* the running check saw the process before */
-    { STEP_NONE, 50, NULL, CHECK_NEVER },
-    { STEP_DROPPED, 60, NULL, 0 },
-    { STEP_TAKE, 60, "r", 0 },
-    { STEP_DONE, 70, NULL, 0 },
+    { STEP_EVENT, 0, "starting", 0, false },
+    { STEP_TAKE, 0, "r", 0, false },
+    { STEP_EVENT, 10, "backoff", 0, false },
+    { STEP_DROPPED, 20, NULL, 0, false },
+    { STEP_NONE, 20, NULL, CHECK_NEVER, false },
+    { STEP_EVENT, 30, "starting", 0, false },
+    { STEP_TAKE, 30, "r", 0, false },
+    { STEP_EVENT, 40, "backoff", 0, false },
+    { STEP_EVENT, 50, "starting", 0, false }, /* the running check saw the process before */
+    { STEP_NONE, 50, NULL, CHECK_NEVER, false },
+    { STEP_DROPPED, 60, NULL, 0, false },
+    { STEP_TAKE, 60, "r", 0, false },
+    { STEP_DONE, 70, NULL, 0, false },
 };
 
 static const struct step_row states_by_status[] = {
-    { STEP_STATUS_NEW, 0, "starting", 0 },
-    { STEP_TAKE, 0, "r", 0 },
-    { STEP_DONE, 1, NULL, 0 },
-    { STEP_EVENT, 10, "ready", 0 },
-    { STEP_STATUS_OLD, 20, "starting", 0 }, /* asked before the event */
-    { STEP_NONE, 20, NULL, 990 },
-    { STEP_STATUS_NEW, 30, "stopped", 0 },
-    { STEP_NONE, 30, NULL, CHECK_NEVER },
+    { STEP_STATUS_NEW, 0, "starting", 0, false },
+    { STEP_TAKE, 0, "r", 0, false },
+    { STEP_DONE, 1, NULL, 0, false },
+    { STEP_EVENT, 10, "ready", 0, false },
+    { STEP_STATUS_OLD, 20, "starting", 0, false }, /* asked before the event */
+    { STEP_NONE, 20, NULL, 990, false },
+    { STEP_STATUS_NEW, 30, "stopped", 0, false },
+    { STEP_NONE, 30, NULL, CHECK_NEVER, false },
+};
+
+static const struct step_row nobody_listens_yet[] = {
+    { STEP_EVENT, 0, "starting", 0, false },
+    { STEP_TAKE, 0, "r", 0, false },
+    { STEP_DONE, 1, NULL, 0, true }, /* the first counts */
+    { STEP_NONE, 1, NULL, CHECK_EAGER_MS, false },
+    { STEP_TAKE, 26, "r", 0, false },
+    { STEP_DROPPED, 27, NULL, 0, true },
+    { STEP_TAKE, 52, "r", 0, false },
+    { STEP_DROPPED, 53, NULL, 0, true },
+    { STEP_TAKE, 120, "r", 0, false },
+    { STEP_DONE, 121, NULL, 0, true }, /* an interval later it counts again */
+    { STEP_TAKE, 146, "r", 0, false },
+    { STEP_DONE, 147, NULL, 0, false }, /* anything else counts at once */
+    { STEP_NONE, 147, NULL, 99, false },
+    { STEP_TAKE, CHECK_EAGER_FOR_MS, "r", 0, false },
+    { STEP_DONE, CHECK_EAGER_FOR_MS + 1, NULL, 0, true }, /* patience has its end */
+    { STEP_NONE, CHECK_EAGER_FOR_MS + 1, NULL, 99, false },
 };
 
 static const struct {
@@ -185,6 +205,7 @@ static const struct {
     { begin_to_ready, ARRAY_SIZE(begin_to_ready) },
     { late_result, ARRAY_SIZE(late_result) },
     { states_by_status, ARRAY_SIZE(states_by_status) },
+    { nobody_listens_yet, ARRAY_SIZE(nobody_listens_yet) },
 };
 
 START_TEST(checks_run_when_they_should)
@@ -219,7 +240,8 @@ START_TEST(checks_run_when_they_should)
             break;
         case STEP_DONE:
         case STEP_DROPPED:
-            ck_assert_msg(checks_done(running, s->at) == (s->what == STEP_DONE), "step %zu", i);
+            ck_assert_msg(checks_done(running, s->refused, s->at) == (s->what == STEP_DONE),
+                          "step %zu", i);
             break;
         }
     }
