@@ -162,8 +162,12 @@ static int parse_line(struct env_file *f, const char *line, unsigned number, con
     }
     const char *name = s.p;
     s.p += n + 1;
-    if (!scan_value(&s) || (f->count >= ENV_FILE_VARIABLES && stop(&s, "too many variables"))) {
+    if (!scan_value(&s)) {
         *problem = s.problem;
+        return 0;
+    }
+    if (f->count >= ENV_FILE_VARIABLES) {
+        *problem = "too many variables";
         return 0;
     }
     return value.failed ? -ENOMEM : keep(f, name, n, &value, number);

@@ -116,7 +116,7 @@ static int read_option(struct config *c, struct group *g, enum option_id id, con
         put_name(&name, g, prefix, n->key);
         config_error_at(c, n->line, buf_str(&name),
                         "expected a list such as [program, argument]: there is no shell");
-        return 0;
+        /* It is taken all the same, or else it would be called missing as well. */
     }
     const char *items[] = { n->text };
     return config_put(c, g, id, items, !o->list || *n->text, SOURCE_FILE, n->line);
@@ -132,10 +132,11 @@ static int read_key(struct config *c, struct group *g, const char *prefix, const
     buf_printf(&key, "%s%s", prefix, n->key);
     if (key.failed)
         return -ENOMEM;
-    enum option_id id = option_find(g->scope, buf_str(&key), key.len);
+    bool dotted = strchr(n->key, '.') != NULL; /* "log.format:" at the top is not YAML's nesting */
+    enum option_id id = dotted ? OPT_MAX : option_find(g->scope, buf_str(&key), key.len);
     if (id < OPT_MAX)
         return read_option(c, g, id, prefix, n);
-    if (!option_is_prefix(g->scope, buf_str(&key), key.len) || strchr(n->key, '.'))
+    if (dotted || !option_is_prefix(g->scope, buf_str(&key), key.len))
         return unknown_key(c, g, prefix, n);
     if (ynode_is_null(n))
         return 0;
