@@ -59,7 +59,7 @@ static void release(struct compile *c)
 {
     loop_close(&c->sv->loop, &c->messages);
     timer_forget(&c->sv->loop, &c->deadline);
-    timer_forget(&c->sv->loop, &c->proc.stuck);
+    proc_release(&c->proc);
     if (c->memfd >= 0)
         (void)close(c->memfd);
     if (c->messages_in >= 0)

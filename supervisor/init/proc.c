@@ -14,12 +14,52 @@
 
 #define STUCK_MS 3000 /* from the order to kill, or the program's end, to the guard's end */
 
+#define SWEEP_MS 5000 /* for the helper that replaces a killed guard */
+
 static void gone(struct proc *p)
 {
     loop_close(p->loop, &p->sock);
     timer_clear(&p->stuck);
     p->leader = 0;
     p->fn(p, PROC_GONE);
+}
+
+/* In the helper: the guard is gone, so all that was below it is a child of PID 1 now, among other
+ * orphans. Ours are those of the program's session, those that carry its mark in the environment,
+ * and what is below them. */
+static void sweep_work(int fd, void *arg)
+{
+    const struct proc *p = arg;
+    (void)fd;
+    for (int quiet = 0; quiet < 3;) {
+        int n = tree_kill_orphans(getppid(), p->last_leader, p->mark, p->reaper);
+        quiet = n > 0 ? 0 : quiet + 1;
+        (void)usleep(5000);
+    }
+}
+
+static void on_sweep_record(struct helper *h, uint32_t type, const void *data, size_t len)
+{
+    (void)h;
+    (void)type;
+    (void)data;
+    (void)len;
+}
+
+static void on_sweep_end(struct helper *h, bool complete)
+{
+    (void)complete;
+    gone(h->arg);
+}
+
+static void guard_lost(struct proc *p)
+{
+    loop_close(p->loop, &p->sock);
+    timer_clear(&p->stuck);
+    p->last_leader = p->leader;
+    p->leader = 0;
+    if (helper_start(&p->sweep, "sweep", SWEEP_MS, sweep_work, p) < 0)
+        gone(p);
 }
 
 static void take_message(struct proc *p, const struct guard_message *m)
@@ -46,6 +86,7 @@ static void take_message(struct proc *p, const struct guard_message *m)
         break;
     case GUARD_DONE:
         p->killed = m->killed;
+        p->done = true;
         break;
     case GUARD_WHAT_MAX:
     default:
@@ -78,7 +119,10 @@ static void on_guard_exit(struct child *c, int status)
     (void)status;
     if (p->sock.fd >= 0)
         on_message(&p->sock, EPOLLIN);
-    gone(p);
+    if (p->done || p->failed)
+        gone(p);
+    else
+        guard_lost(p);
 }
 
 /* A guard that cannot finish: something below it does not die (state D), or it was stopped or
@@ -99,6 +143,16 @@ void proc_init(struct proc *p, struct loop *loop, struct reaper *reaper)
         .guard = { .on_exit = on_guard_exit, .arg = p },
         .stuck = { .fn = on_stuck, .arg = p },
     };
+    helper_init(&p->sweep, loop, reaper);
+    p->sweep.on_record = on_sweep_record;
+    p->sweep.on_end = on_sweep_end;
+    p->sweep.arg = p;
+}
+
+void proc_release(struct proc *p)
+{
+    timer_forget(p->loop, &p->stuck);
+    timer_forget(p->loop, &p->sweep.deadline);
 }
 
 int proc_start(struct proc *p, const struct spawn_spec *spec)
@@ -124,7 +178,8 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
         return r;
     }
     p->leader = 0;
-    p->exited = p->failed = p->stopping = false;
+    p->exited = p->failed = p->stopping = p->done = false;
+    (void)snprintf(p->mark, sizeof p->mark, "%s", spec->mark ? spec->mark : "");
     p->status = p->killed = 0;
     p->failure = (struct spawn_failure){ 0 };
     p->guard.pid = pid;
@@ -135,7 +190,7 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
 static void order(struct proc *p, enum guard_order what, int signal)
 {
     struct guard_command c = { .order = what, .signal = signal };
-    if (!proc_active(p) || p->sock.fd < 0)
+    if (!p->guard.pid || p->sock.fd < 0)
         return;
     (void)send(p->sock.fd, &c, sizeof c, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)kill(p->guard.pid, SIGCONT); /* should somebody have stopped it */
@@ -155,7 +210,7 @@ void proc_stop(struct proc *p, int signal)
 void proc_kill(struct proc *p)
 {
     order(p, GUARD_KILL, 0);
-    if (proc_active(p) && !p->stuck.due_ms)
+    if (p->guard.pid && !p->stuck.due_ms)
         timer_set(p->loop, &p->stuck, STUCK_MS);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "supervisor/init/guard.h"
+#include "supervisor/init/helper.h"
 #include "supervisor/init/loop.h"
 #include "supervisor/init/reaper.h"
 
@@ -20,10 +21,14 @@ struct proc {
 
     struct source sock;
     struct child guard;
-    struct timer stuck; /* the guard's cleaning takes too long */
-    pid_t leader;       /* 0 when it does not run */
+    struct timer stuck;  /* the guard's cleaning takes too long */
+    struct helper sweep; /* does it in the guard's place, when the guard was killed */
+    char mark[96];
+    pid_t leader; /* 0 when it does not run */
     bool exited, failed, stopping;
-    int status; /* of waitpid(), when exited */
+    bool done;         /* the guard said that nothing is left */
+    pid_t last_leader; /* of a guard that was killed */
+    int status;        /* of waitpid(), when exited */
     struct spawn_failure failure;
     int killed; /* how many it had left behind */
 };
@@ -35,8 +40,10 @@ void proc_init(struct proc *p, struct loop *loop, struct reaper *reaper);
 int proc_start(struct proc *p, const struct spawn_spec *spec);
 static inline bool proc_active(const struct proc *p)
 {
-    return p->guard.pid != 0;
+    return p->guard.pid != 0 || helper_busy(&p->sweep);
 }
+/* Before its memory goes away; it must not be active. */
+void proc_release(struct proc *p);
 
 void proc_signal(struct proc *p, int signal); /* to its process group */
 void proc_stop(struct proc *p, int signal);   /* the same, as the start of an orderly stop */

@@ -494,20 +494,14 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
 
 void service_free(struct service *s)
 {
-    struct timer *timers[] = {
-        &s->timer,
-        &s->proc.stuck,
-        &s->pre_stop.timeout,
-        &s->post_start.timeout,
-        &s->ready.timer,
-        &s->health.timer,
-        &s->ready.proc.stuck,
-        &s->health.proc.stuck,
-        &s->pre_stop.proc.stuck,
-        &s->post_start.proc.stuck,
-    };
+    struct timer *timers[] = { &s->timer, &s->pre_stop.timeout, &s->post_start.timeout,
+                               &s->ready.timer, &s->health.timer };
+    struct proc *procs[] = { &s->proc, &s->pre_stop.proc, &s->post_start.proc, &s->ready.proc,
+                             &s->health.proc };
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
         timer_forget(&s->sv->loop, timers[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(procs); i++)
+        proc_release(procs[i]);
     for (size_t i = 0; i < SERVICE_NOTES_MAX; i++) {
         free(s->notes[i].key);
         free(s->notes[i].text);

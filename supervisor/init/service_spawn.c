@@ -80,8 +80,11 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         return -ENOMEM;
     for (uint32_t i = 0; i < argv.count; i++)
         list[i] = plan_item(plan, argv, i);
+    char mark[SERVICE_NAME_MAX + 16];
+    (void)snprintf(mark, sizeof mark, "CODEV_SERVICE=%s", s->name);
     struct spawn_spec spec = {
         .label = label,
+        .mark = mark,
         .argv = list,
         .build_env = build_env,
         .env_arg = &around,

@@ -25,6 +25,8 @@ const char *spawn_step_text(enum spawn_step step);
 
 struct spawn_spec {
     const char *label;       /* shown as the guard's name */
+    const char *mark;        /* "K=V" that its environment holds; NULL: none. Finds what is left
+                                when the guard was killed */
     const char *const *argv; /* NULL-terminated */
     /* Fills `env` in the child, just before exec: it may read files and open descriptors for the
      * program. 0 or -errno. */

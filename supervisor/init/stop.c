@@ -159,9 +159,9 @@ static void on_timer(struct timer *t)
     timer_set(&sv->loop, t, left_ms(sv));
 }
 
-static void hurry(struct supervisor *sv, const char *reason)
+void stop_hurry(struct supervisor *sv, const char *reason)
 {
-    if (sv->stop.hasty)
+    if (sv->phase != PHASE_STOPPING || sv->stop.hasty || sv->stop.sweeping)
         return;
     say(sv, LOG_LEVEL_WARN, "%s once more: no grace any longer", reason);
     kill_all(sv);
@@ -171,10 +171,8 @@ static void hurry(struct supervisor *sv, const char *reason)
 
 void stop_begin(struct supervisor *sv, int status, const char *reason)
 {
-    if (sv->phase == PHASE_STOPPING) {
-        hurry(sv, reason);
+    if (sv->phase == PHASE_STOPPING)
         return;
-    }
     const struct plan_header *h = sv->plan ? sv->plan->plan.header : NULL;
     uint32_t budget = h && h->stop_timeout_ms ? h->stop_timeout_ms : STOP_TIMEOUT_MS;
     uint32_t drain = h && sv->services ? h->drain_ms : 0;

@@ -38,7 +38,13 @@ static void on_reload_signal(struct supervisor *sv, int signal)
 
 static void on_stop_signal(struct supervisor *sv, int signal)
 {
-    stop_begin(sv, 0, signal_name(signal));
+    /* The first one after a stop that something else began (preStop's `codevctl shutdown`, a
+     * critical service) is Kubernetes's usual one and no sign of impatience. */
+    if (sv->stop.signalled)
+        stop_hurry(sv, signal_name(signal));
+    else
+        stop_begin(sv, 0, signal_name(signal));
+    sv->stop.signalled = true;
 }
 
 static void on_child_signal(struct supervisor *sv, int signal)

@@ -32,7 +32,8 @@ struct stop {
     int status; /* what we exit with */
     char reason[256];
     uint64_t deadline_ms;
-    bool hasty; /* a second signal came */
+    bool hasty;     /* no grace any longer */
+    bool signalled; /* by SIGTERM or SIGINT: the next one makes it hasty */
     bool draining;
     bool sweeping;
     bool in_group;
@@ -132,7 +133,10 @@ void volume_set(struct supervisor *sv, size_t index, const struct volume_report 
 bool volume_ok(const struct volume_state *v);
 
 /* --- stop.c --- */
+/* The first reason counts; a stop that has begun goes on as it is. */
 void stop_begin(struct supervisor *sv, int status, const char *reason);
+/* No grace any longer: what still runs is killed now. */
+void stop_hurry(struct supervisor *sv, const char *reason);
 /* A service settled: go on. */
 void stop_step(struct supervisor *sv);
 /* One line, with the reason, to the container's termination log. */

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/file.h"
+#include "supervisor/init/reaper.h"
 
 int tree_parse_stat(const char *text, struct tree_process *ret)
 {
@@ -144,6 +146,44 @@ int tree_kill_below(pid_t root)
             continue;
         alive++;
         (void)tree_signal(&t.rows[i], SIGKILL);
+    }
+    return alive;
+}
+
+/* Does /proc/PID/environ hold this variable? Unreadable counts as no. */
+static bool carries(pid_t pid, const char *mark)
+{
+    char path[48];
+    _cleanup_free_ char *text = NULL;
+    size_t len, want = strlen(mark);
+    (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || file_read_fd(fd, (size_t)4 << 20, &text, &len) < 0)
+        return false;
+    for (const char *p = text; p < text + len; p += strlen(p) + 1)
+        if (strlen(p) == want && memcmp(p, mark, want) == 0)
+            return true;
+    return false;
+}
+
+int tree_kill_orphans(pid_t reaper_pid, pid_t session, const char *mark, const struct reaper *known)
+{
+    __attribute__((cleanup(tree_release))) struct tree t = { 0 };
+    int r = tree_read(&t), alive = 0;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < t.count; i++) {
+        const struct tree_process p = t.rows[i];
+        if (p.parent != reaper_pid || p.state == 'Z' || p.pid == getpid() ||
+            reaper_find(known, p.pid) ||
+            !((session && p.session == session) || (*mark && carries(p.pid, mark))))
+            continue;
+        /* From the leaves up, and the root held still: once it is dead, what was below it is an
+         * orphan that may have neither session nor mark. */
+        (void)tree_signal(&p, SIGSTOP);
+        int below = tree_kill_below(p.pid);
+        (void)tree_signal(&p, SIGKILL);
+        alive += 1 + (below > 0 ? below : 0);
     }
     return alive;
 }

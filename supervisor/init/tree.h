@@ -36,3 +36,10 @@ int tree_signal(const struct tree_process *p, int signal);
 /* One pass: SIGKILL to everything below `root` that is not dead. Returns how many were alive, or
  * -errno. Those whose parent died meanwhile show up below their subreaper in the next pass. */
 int tree_kill_below(pid_t root);
+
+/* One pass over the children of `reaper_pid` that nobody registered: SIGKILL to those of session
+ * `session`, those whose environment holds `mark` ("K=V"), and all below them. How many were
+ * alive, or -errno. Reads other processes' memory, so it may block: for helpers. */
+struct reaper;
+int tree_kill_orphans(pid_t reaper_pid, pid_t session, const char *mark,
+                      const struct reaper *known);
