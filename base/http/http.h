@@ -48,6 +48,9 @@ struct http_options {
     uint64_t idle_timeout_ms;    /* a stream silent for longer ends with -ETIMEDOUT; 0: none */
     size_t max_body;             /* 0: 8 MiB; more ends with -EFBIG */
     bool fresh_connection;       /* never reuse a pooled one (health probes) */
+    bool once;                   /* a body that must not arrive twice: without this, curl silently
+                                    sends it again when a pooled connection dies before an answer.
+                                    With it that is an error with `sent` */
     http_chunk_fn *on_chunk;     /* given: a stream; body stays empty. Only for 2xx answers; the
                                     body of any other status is collected as usual */
     http_done_fn *on_done;       /* called exactly once, never from within http_start() */

@@ -12,6 +12,8 @@ struct http_request {
     CURL *easy;
     struct curl_slist *headers;
     struct buf body;
+    char *out; /* what is sent, with `once`: curl can't go back in it, so it can't repeat it */
+    size_t out_len, out_at;
     uv_timer_t *idle; /* NULL without idle_timeout_ms; frees itself when closed */
     uint64_t idle_timeout_ms;
     uint64_t last_byte_ms;

@@ -35,7 +35,17 @@ void http_request_drop(struct http_request *r)
         uv_close((uv_handle_t *)r->idle, free_timer);
     curl_slist_free_all(r->headers);
     buf_release(&r->body);
+    free(r->out);
     free(r);
+}
+
+static size_t on_read(char *to, size_t size, size_t count, void *data)
+{
+    struct http_request *r = data;
+    size_t room = size * count, left = r->out_len - r->out_at, n = room < left ? room : left;
+    memcpy(to, r->out + r->out_at, n);
+    r->out_at += n;
+    return n;
 }
 
 static size_t on_body(char *chunk, size_t size, size_t count, void *data)
@@ -129,14 +139,25 @@ static int setup_headers(struct http_request *r, const struct http_options *o)
     return error;
 }
 
-static CURLcode setup_method(CURL *e, const struct http_options *o)
+static CURLcode setup_body(struct http_request *r, const struct http_options *o)
 {
-    CURLcode code = CURLE_OK;
-    if (o->body) {
-        code = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, o->body);
-    }
+    CURLcode code = curl_easy_setopt(r->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
+    if (code != CURLE_OK || !o->once)
+        return code == CURLE_OK ? curl_easy_setopt(r->easy, CURLOPT_COPYPOSTFIELDS, o->body) : code;
+    r->out = malloc(o->body_len + 1);
+    if (!r->out)
+        return CURLE_OUT_OF_MEMORY;
+    memcpy(r->out, o->body, o->body_len);
+    r->out_len = o->body_len;
+    (void)curl_easy_setopt(r->easy, CURLOPT_READFUNCTION, on_read);
+    (void)curl_easy_setopt(r->easy, CURLOPT_READDATA, r);
+    return curl_easy_setopt(r->easy, CURLOPT_POST, 1L);
+}
+
+static CURLcode setup_method(struct http_request *r, const struct http_options *o)
+{
+    CURL *e = r->easy;
+    CURLcode code = o->body ? setup_body(r, o) : CURLE_OK;
     if (code != CURLE_OK || !o->method)
         return code;
     if (strcmp(o->method, "HEAD") == 0)
@@ -200,7 +221,7 @@ int http_request_setup(struct http_request *r, const struct http_options *o)
     (void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, r->headers);
     CURLcode code = curl_easy_setopt(e, CURLOPT_URL, o->url);
     if (code == CURLE_OK)
-        code = setup_method(e, o);
+        code = setup_method(r, o);
     if (code == CURLE_OK)
         code = setup_limits(e, o);
     if (code == CURLE_OK)
@@ -229,6 +250,7 @@ static const struct {
     { CURLE_GOT_NOTHING, -ECONNRESET },
     { CURLE_SEND_ERROR, -ECONNRESET },
     { CURLE_RECV_ERROR, -ECONNRESET },
+    { CURLE_SEND_FAIL_REWIND, -ECONNRESET }, /* `once`, and it would have been repeated */
 };
 
 static int code_to_error(struct http_request *r, CURLcode code)

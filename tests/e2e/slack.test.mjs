@@ -86,6 +86,7 @@ async function startOpenCode() {
 // ---- one gateway and one workspace for each test
 
 let slack, gateway, dirs;
+let excused = []; // kinds of violations that a test causes itself
 const state = () => path.join(dirs, "state");
 
 async function startGateway(env = {}) {
@@ -124,7 +125,7 @@ async function startGateway(env = {}) {
         headers: { authorization: "Bearer token-of-the-api" },
         signal: AbortSignal.timeout(3000),
       });
-      return (await r.json()).slack;
+      return r.json();
     },
     async kill(signal = "SIGKILL") {
       child.kill(signal);
@@ -134,9 +135,10 @@ async function startGateway(env = {}) {
 }
 
 const connected = () =>
-  eventually("Slack is connected", async () => {
+  eventually("Slack and OpenCode are connected", async () => {
     assert.equal(gateway.child.exitCode, null, gateway.log.slice(-1500));
-    return (await slack.control("connections")).open >= 1 && (await gateway.health()).state === "connected";
+    const { slack: s, opencode: o } = await gateway.health();
+    return (await slack.control("connections")).open >= 1 && s.state === "connected" && o.way === "http";
   });
 
 beforeEach(async () => {
@@ -148,12 +150,15 @@ afterEach(async (context) => {
   if (gateway && gateway.child.exitCode === null && gateway.child.signalCode === null) await gateway.kill("SIGTERM");
   const log = gateway?.log ?? "";
   gateway = undefined;
-  const violations = await slack.control("violations");
+  const violations = (await slack.control("violations")).filter((v) => !excused.includes(v.kind));
+  const tokens = [slack.bot_token, slack.app_token];
+  excused = [];
   slack.stop();
   fs.rmSync(dirs, { recursive: true, force: true });
   if (!context.passed && process.env.SLACK_TEST_LOG) console.error(log);
   assert.deepEqual(violations, []);
-  assert.doesNotMatch(log, /xoxb-|xapp-|AddressSanitizer|LeakSanitizer|runtime error/, "no secret and no fault in the log");
+  for (const token of tokens) assert.ok(!log.includes(token), "no token in the log");
+  assert.doesNotMatch(log, /AddressSanitizer|LeakSanitizer|runtime error/);
 });
 
 before(async () => {
@@ -481,6 +486,9 @@ describe("Slack's weather", () => {
 });
 
 describe("restarts", () => {
+  // What is on its way to a process that is killed is not acknowledged; it comes again.
+  beforeEach(() => (excused = ["event_not_acked_in_time"]));
+
   const cases = [
     ["", "killed while the request waits"],
     ["outbox.sending", "killed before a post leaves"],
@@ -546,7 +554,7 @@ describe("restarts", () => {
 describe("set-up", () => {
   const status = (pattern) =>
     eventually(`the status says ${pattern}`, async () => {
-      const s = await gateway.health();
+      const s = (await gateway.health()).slack;
       return pattern.test(`${s.state}: ${s.reason}`) && s;
     });
 

@@ -279,6 +279,7 @@ static int start(struct call *c)
         .content_type = m->json ? NULL : "application/x-www-form-urlencoded",
         .bearer = m->app_token ? a->app_token : a->bot_token,
         .timeout_ms = EXCHANGE_TIMEOUT_MS,
+        .once = true,
         .on_done = on_http,
         .data = c,
     };

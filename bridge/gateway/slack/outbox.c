@@ -122,7 +122,7 @@ static void set_state(struct item *i, enum outbox_state state, const char *resul
 
 static int64_t backoff_until(const struct item *i)
 {
-    int doublings = i->attempts < 5 ? i->attempts : 5;
+    int doublings = i->attempts < 1 ? 0 : i->attempts < 6 ? i->attempts - 1 : 5;
     int64_t s = (int64_t)1 << doublings;
     return clock_wall_ms() + (s < BACKOFF_MAX_S ? s : BACKOFF_MAX_S) * 1000;
 }
