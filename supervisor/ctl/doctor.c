@@ -125,7 +125,7 @@ static void check_service(struct doctor *d, const cJSON *s)
     (void)snprintf(hint, sizeof hint, "codevctl logs -n 50 %.40s", name);
     say(d, json_bool(s, "gates_ready", false) || json_bool(s, "gave_up", false) ? BAD : WARN, name,
         hint, "%s%s%s%s%s", json_str(s, "state", "?"), *reason ? ": " : "", reason,
-        *last ? ", last: " : "", last);
+        *last && !strstr(reason, last) ? ", last: " : "", strstr(reason, last) ? "" : last);
 }
 
 static void check_plugin(struct doctor *d, const cJSON *status)

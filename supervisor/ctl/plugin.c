@@ -30,7 +30,7 @@ static int plugin_status(const struct ctl_options *o)
         (void)printf("state   %s\npath    %s\n", state, json_str(note, "path", "?"));
         if (*reason)
             (void)printf("reason  %s\n", reason);
-        if (json_str(note, "commit", NULL))
+        if (*json_str(note, "commit", ""))
             (void)printf("commit  %s\n", json_str(note, "commit", ""));
         if (strcmp(state, "missing") == 0)
             (void)puts(

@@ -43,7 +43,7 @@ static void put_reason(struct buf *out, const cJSON *s)
     buf_puts(out, reason);
     if (strcmp(json_str(s, "health", ""), "fail") == 0)
         buf_printf(out, "%shealth: %s", out->len ? "; " : "", *health ? health : "fails");
-    if (*last && strcmp(state, "ready") != 0 && strcmp(state, "done") != 0)
+    if (*last && !strstr(reason, last) && strcmp(state, "ready") != 0 && strcmp(state, "done") != 0)
         buf_printf(out, "%slast: %s", out->len ? "; " : "", last);
     if (next > 0)
         buf_printf(out, "%snext start in %.1f s", out->len ? "; " : "", (double)next / 1000);
