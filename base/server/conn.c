@@ -139,11 +139,16 @@ static bool made_progress(struct server_conn *c)
     return c->stalls < SERVER_STALL_TICKS;
 }
 
+static uint64_t stall_tick(const struct server_conn *c)
+{
+    return c->server->o.stall_ms / SERVER_STALL_TICKS + 1;
+}
+
 void conn_watch_stall(struct server_conn *c)
 {
     if (conn_unsent(c) && !uv_is_active((const uv_handle_t *)&c->timer)) {
         c->stalls = 0;
-        conn_arm(c, SERVER_LINGER_MS);
+        conn_arm(c, stall_tick(c));
     }
 }
 
@@ -167,7 +172,7 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     if (unsent && made_progress(c)) {
-        conn_arm(c, SERVER_LINGER_MS);
+        conn_arm(c, stall_tick(c));
         return;
     }
     if (unsent || (c->state != CONN_STREAM && c->state != CONN_WAITING))
@@ -201,7 +206,7 @@ static void linger(struct server_conn *c)
     }
     if (!c->reading)
         (void)uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
-    (void)uv_timer_start(&c->timer, on_timer, SERVER_LINGER_MS, 0);
+    conn_arm(c, conn_unsent(c) ? stall_tick(c) : SERVER_LINGER_MS);
 }
 
 void conn_answered(struct server_conn *c)
@@ -217,8 +222,8 @@ void conn_answered(struct server_conn *c)
     /* The next request is not begun from within the handler of this one. */
     c->kicked = c->in.len > 0 && !c->processing;
     c->stalls = 0;
-    uint64_t wait = c->kicked ? 0 : conn_unsent(c) ? SERVER_LINGER_MS : SERVER_IDLE_MS;
-    (void)uv_timer_start(&c->timer, on_timer, wait, 0);
+    uint64_t wait = c->kicked ? 0 : conn_unsent(c) ? stall_tick(c) : SERVER_IDLE_MS;
+    conn_arm(c, wait);
 }
 
 static void learn_peer(struct server_conn *c)
@@ -280,5 +285,5 @@ void conn_accept(struct server *s)
     c->reading = true;
     (void)uv_tcp_nodelay(&c->tcp, 1);
     learn_peer(c);
-    (void)uv_timer_start(&c->timer, on_timer, s->o.request_timeout_ms, 0);
+    conn_arm(c, s->o.request_timeout_ms);
 }

@@ -14,8 +14,8 @@ struct ws_client;
 #define SERVER_IN_MAX      (SERVER_HEAD_MAX + 2 * SERVER_READ_SIZE)
 #define SERVER_UNSENT_MAX  ((size_t)256 << 10) /* of answers, before the next request is begun */
 #define SERVER_IDLE_MS     75000               /* a kept-alive connection without a request */
-#define SERVER_LINGER_MS   2000                /* one tick of waiting for the peer to close */
-#define SERVER_STALL_TICKS 15 /* so many ticks without progress: the peer is gone */
+#define SERVER_LINGER_MS   2000                /* for the peer to close, when all is said */
+#define SERVER_STALL_TICKS 15 /* how often a stalled peer is looked at within its time */
 #define SERVER_QUERY_MAX   64
 
 enum conn_state {

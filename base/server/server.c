@@ -27,6 +27,8 @@ static void set_defaults(struct server_options *o)
         o->max_connections = 1024;
     if (!o->request_timeout_ms)
         o->request_timeout_ms = 10000;
+    if (!o->stall_ms)
+        o->stall_ms = 30000;
     if (!o->ws_ping_ms)
         o->ws_ping_ms = 20000;
 }

@@ -47,7 +47,8 @@ struct server_options {
     size_t max_message;          /* bytes of a WebSocket message; more: close code 1009. 0: 1 MiB */
     unsigned max_connections;    /* 0: 1024 */
     uint64_t request_timeout_ms; /* header and body must have arrived by then: 408. 0: 10 s */
-    uint64_t ws_ping_ms;         /* PING every so often, gone after three unanswered. 0: 20 s */
+    uint64_t stall_ms;   /* a client that reads nothing of an answer for so long is gone. 0: 30 s */
+    uint64_t ws_ping_ms; /* PING every so often, gone after three unanswered. 0: 20 s */
     server_request_fn *on_request;
     const char *ws_path; /* for people; every upgrade request goes through ws.on_open */
     struct server_ws_ops ws;

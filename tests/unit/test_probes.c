@@ -25,8 +25,8 @@ static const struct {
 } shown[] = {
     { GOOD, 0, false, true, "ok" },
     { GOOD, 0, true, true, "[+]volumes ok\nreadyz check passed\n" },
-    { GOOD, VERDICT_FRESH_MS, false, true, "ok" },
-    { GOOD, VERDICT_FRESH_MS + 1, false, false,
+    { GOOD, 2000, false, true, "ok" },
+    { GOOD, 2001, false, false,
       "[-]pid1 failed: stale: PID 1 does not answer\n[+]volumes ok\nreadyz check failed\n" },
     { BAD, 0, false, false, "[+]volumes ok\n[-]opencode failed: not up\nreadyz check failed\n" },
     { NULL, 0, false, false,

@@ -546,6 +546,49 @@ START_TEST(a_stream_nobody_reads_is_refused_more)
 }
 END_TEST
 
+START_TEST(a_client_that_reads_nothing_is_gone)
+{
+    static char data[65536];
+    start_with((struct server_options){ .stall_ms = 150 });
+    net_send(&peer, GET("/stream"));
+    net_until(&loop, waiting_count == 1);
+    for (int i = 0; i < 100 && gone_count == 0; i++) {
+        if (server_stream_write(waiting[0], data, sizeof data) == -ENOBUFS)
+            break;
+        net_turn(&loop);
+    }
+    net_until(&loop, gone_count == 1);
+    finish();
+}
+END_TEST
+
+START_TEST(a_slow_reader_is_not_gone)
+{
+    static char data[8192];
+    size_t got = 0;
+    start_with((struct server_options){ .stall_ms = 300 });
+    net_send(&peer, GET("/big"));
+    uint64_t begin = uv_hrtime(), next = begin;
+    while (uv_hrtime() - begin < 900000000ull) { /* three times as long as a stall may be */
+        net_turn(&loop);
+        if (uv_hrtime() < next)
+            continue;
+        ssize_t n = recv(peer.fd, data, sizeof data, 0);
+        ck_assert(n > 0 || errno == EAGAIN);
+        got += n > 0 ? (size_t)n : 0;
+        next = uv_hrtime() + 2000000;
+    }
+    ck_assert_uint_lt(got, (size_t)2 << 20);
+    while (got < (size_t)2 << 20) {
+        ssize_t n = recv(peer.fd, data, sizeof data, 0);
+        ck_assert(n > 0 || errno == EAGAIN);
+        got += n > 0 ? (size_t)n : 0;
+        net_turn(&loop);
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(three_hundred_at_once)
 {
     static int fds[300];
@@ -819,6 +862,8 @@ static Suite *make_suite(void)
     tcase_add_test(http, a_stream_is_sent_in_chunks);
     tcase_add_test(http, a_stream_of_http_1_0_ends_with_the_connection);
     tcase_add_test(http, a_stream_nobody_reads_is_refused_more);
+    tcase_add_test(http, a_client_that_reads_nothing_is_gone);
+    tcase_add_test(http, a_slow_reader_is_not_gone);
     tcase_add_test(http, three_hundred_at_once);
     tcase_add_test(http, connections_over_the_limit_are_closed);
     tcase_add_test(http, the_end_tells_those_who_wait);
