@@ -53,7 +53,8 @@ function permissionBody(r) {
   if (file) out.append(field("File", file));
   if (text(meta.url)) out.append(field("Address", meta.url));
   if (text(meta.command)) out.append(pre("Command", exact(meta.command)));
-  if (text(meta.diff)) out.append(pre("Change", diff(meta.diff)));
+  if (text(meta.command) && r.directory) out.append(field("in", r.directory));
+  if (text(meta.diff)) out.append(pre("Change", diff(meta.diff, file)));
   const patterns = texts(r.detail.patterns);
   if (!text(meta.command) && !file && !text(meta.url))
     out.append(pre("What exactly", exact(patterns.length ? patterns.join("\n") : r.summary)));
@@ -143,7 +144,7 @@ function denyForm(r, card, buttons) {
     if (event.key === "Escape") leave();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  form.querySelector(".back").addEventListener("click", leave);
+  form.querySelector(".leave").addEventListener("click", leave);
   buttons.hidden = true;
   buttons.after(form);
   form.querySelector("textarea").focus();
@@ -155,8 +156,9 @@ function permissionButtons(r, card) {
   buttons.append(button("Allow once", "primary", () => decide(r, card, { decision: "once" })));
   buttons.append(button("Always allow", "", () => decide(r, card, { decision: "always" })));
   buttons.append(button("Deny", "danger", () => denyForm(r, card, buttons)));
-  if (always.length)
-    buttons.append(el("p", "hint", "Always covers ", ...always.flatMap((a, i) => [i ? ", " : "", el("code", "", exact(a))]), " until OpenCode restarts."));
+  if (!always.length) return;
+  const covered = always.includes("*") ? ["every request of this kind"] : always.flatMap((a, i) => [i ? ", " : "", el("code", "", exact(a))]);
+  buttons.append(el("p", "hint", "“Always allow” covers ", ...covered, " until OpenCode restarts."));
 }
 
 function questionForm(r, card) {
@@ -198,6 +200,7 @@ function placeCard(r) {
   if (!card) {
     card = makeCard(r);
     card.dataset.created = r.created_ms;
+    card.dataset.session = `${r.pod}/${r.root_session_id}`;
     cards.set(keyOf(r), card);
     const later = [...$("cards").children].find((c) => Number(c.dataset.created) > r.created_ms);
     $("cards").insertBefore(card, later ?? null);
@@ -217,7 +220,8 @@ function removeCard(key) {
   const card = cards.get(key);
   if (!card) return;
   const held = card.contains(document.activeElement);
-  const next = card.nextElementSibling ?? card.previousElementSibling;
+  const shown = [...$("cards").children].filter((c) => !c.hidden);
+  const next = shown[shown.indexOf(card) + 1] ?? shown[shown.indexOf(card) - 1];
   card.remove();
   cards.delete(key);
   if (held) (next?.querySelector("h3") ?? $("waiting-title")).focus();
@@ -236,13 +240,32 @@ function drawOutcomes() {
   for (const r of settled.slice(DECIDED_MAX)) requests.delete(keyOf(r));
   $("outcomes").replaceChildren(...settled.slice(0, DECIDED_MAX).map(outcomeItem));
   $("decided").hidden = settled.length === 0;
-  $("decided-count").textContent = settled.length ? String(Math.min(settled.length, DECIDED_MAX)) : "";
+  $("decided-count").textContent = `(${Math.min(settled.length, DECIDED_MAX)})`;
+}
+
+// With a session chosen, the others' cards are counted, not shown.
+let only = "";
+function drawWhich() {
+  let others = 0;
+  for (const card of cards.values()) {
+    card.hidden = only !== "" && card.dataset.session !== only;
+    if (card.hidden) others++;
+  }
+  $("waiting-none").hidden = cards.size > others;
+  $("waiting-none").textContent = others ? "Nothing in this session." : "Nothing waits for you.";
+  $("waiting-others").hidden = others === 0;
+  $("waiting-others").firstElementChild.textContent = others === 1 ? "1 request waits in another session" : `${others} requests wait in other sessions`;
+}
+
+export function showOnly(session) {
+  only = session;
+  drawWhich();
 }
 
 function drawCount() {
   const pending = [...requests.values()].filter((r) => r.state === "pending").length;
   document.title = pending ? `(${pending}) codev` : "codev";
-  $("waiting-none").hidden = cards.size > 0;
+  drawWhich();
   dispatchEvent(new CustomEvent("waiting-changed"));
 }
 

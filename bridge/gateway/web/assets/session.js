@@ -1,15 +1,15 @@
 // Sessions: their list, and the output of the chosen one.
 import { $, clock, el, exact, prose, setTime } from "./text.js";
 import { api } from "./api.js";
-import { waitingIn } from "./cards.js";
+import { showOnly, waitingIn } from "./cards.js";
 
 const sessions = new Map(); // key → session
 const rows = new Map(); // key → its <li>
-const entries = new Map(); // n → element of the shown transcript
+const entries = new Map(); // n → { entry, element } of the shown transcript
 let chosen = ""; // key
 let atEnd = true;
 
-export const keyOf = (pod, id) => `${pod}/${id}`;
+const keyOf = (pod, id) => `${pod}/${id}`;
 export const hashOf = (pod, id) => `#/session/${encodeURIComponent(pod)}/${encodeURIComponent(id)}`;
 
 function statusText(s) {
@@ -113,20 +113,23 @@ function entryElement(e) {
   return block;
 }
 
+// Parts of one message are in the order of their ids: a text that is still being written may be
+// heard of after the tool that follows it.
+const comesBefore = (a, b) => (a.message_id && a.message_id === b.message_id && a.id && b.id ? a.id < b.id : a.n < b.n);
+
 function drawEntry(e) {
   if (e.kind === "text" && !e.text.trim()) return;
   const box = $("transcript");
   const fresh = entryElement(e);
-  const old = entries.get(e.n);
-  fresh.dataset.n = e.n;
+  const old = entries.get(e.n)?.element;
   if (old) old.replaceWith(fresh);
   else {
     box.querySelector(".calm")?.remove();
-    const later = [...box.children].reverse().find((c) => Number(c.dataset.n) < e.n);
-    if (later) later.after(fresh);
+    const earlier = [...box.children].reverse().find((c) => comesBefore(entries.get(Number(c.dataset.n)).entry, e));
+    if (earlier) earlier.after(fresh);
     else box.prepend(fresh);
   }
-  entries.set(e.n, fresh);
+  entries.set(e.n, { entry: e, element: fresh });
 }
 
 function scroll() {
@@ -150,6 +153,7 @@ export async function choose(pod, id) {
     atEnd = true;
   }
   chosen = key;
+  showOnly(key);
   drawSessions();
   try {
     const answer = await api(`/api/sessions/${encodeURIComponent(id)}?pod=${encodeURIComponent(pod)}`);
@@ -169,6 +173,7 @@ export async function choose(pod, id) {
 
 export function chooseNone() {
   chosen = "";
+  showOnly("");
   drawSessions();
 }
 
@@ -207,5 +212,3 @@ export function listenToScrolling() {
     box.focus();
   });
 }
-
-export const severalPods = () => new Set([...sessions.values()].map((s) => s.pod)).size > 1;

@@ -30,15 +30,15 @@ export function exact(text) {
   return out;
 }
 
-// A diff, line by line.
-export function diff(text) {
+// A diff, line by line; what the heads of files say again about `file` is left out.
+export function diff(text, file = "") {
   const out = document.createDocumentFragment();
-  const lines = text.replace(/\n$/, "").split("\n");
-  for (const line of lines) {
-    const kind = /^(\+\+\+|---|Index:|={10,})/.test(line) ? "meta"
-      : line.startsWith("@@") ? "hunk"
-      : line.startsWith("+") ? "added"
-      : line.startsWith("-") ? "removed" : "";
+  let head = true; // inside a hunk a line such as "--- x" is a removed one
+  for (const line of text.replace(/\n$/, "").split("\n")) {
+    if (line.startsWith("@@")) head = false;
+    else if (/^(Index: |diff )/.test(line)) head = true;
+    if (head && (/^(={10,}|Index: )/.test(line) || (file && /^(---|\+\+\+) /.test(line) && line.includes(file)))) continue;
+    const kind = head ? "meta" : { "@": "hunk", "+": "added", "-": "removed" }[line[0]] ?? "";
     out.append(el("span", `line ${kind}`, exact(line), "\n"));
   }
   return out;
