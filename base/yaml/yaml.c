@@ -122,19 +122,17 @@ static int new_node(struct reader *r, enum ynode_kind kind, const yaml_event_t *
     if (++r->nodes > YNODE_COUNT_MAX)
         return error_set(r->e, -EBADMSG, "%u: more than %d values in one file", line_of(event),
                          YNODE_COUNT_MAX);
-    _cleanup_ynode_ struct ynode *n = calloc(1, sizeof *n);
+    bool scalar = kind == YNODE_SCALAR;
+    _cleanup_free_ char *text = scalar ? strdup((const char *)event->data.scalar.value) : NULL;
+    struct ynode *n = scalar && !text ? NULL : calloc(1, sizeof *n);
     if (!n)
         return error_set_errno(r->e, -ENOMEM, "cannot read YAML");
     n->kind = kind;
     n->line = line_of(event);
     n->column = (unsigned)event->start_mark.column + 1;
-    if (kind == YNODE_SCALAR) {
-        n->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-        n->text = strdup((const char *)event->data.scalar.value);
-        if (!n->text)
-            return error_set_errno(r->e, -ENOMEM, "cannot read YAML");
-    }
-    *ret = TAKE_PTR(n);
+    n->plain = scalar && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    n->text = TAKE_PTR(text);
+    *ret = n;
     return 0;
 }
 

@@ -89,12 +89,12 @@ static int copy_folder(const char *from, const char *to, int depth)
 int copy_tree(const char *from, const char *to, struct error *e)
 {
     struct stat st;
+    if (lstat(to, &st) == 0)
+        return error_set(e, -EEXIST, "something is at %s already: it is not overwritten", to);
     _cleanup_free_ char *parent = strdup(to);
     _cleanup_free_ char *tmp = NULL;
     if (!parent || asprintf(&tmp, "%s.new-%d", to, (int)getpid()) < 0)
         return error_set_errno(e, -ENOMEM, "cannot copy %s", from);
-    if (lstat(to, &st) == 0)
-        return error_set(e, -EEXIST, "something is at %s already: it is not overwritten", to);
     int r = file_mkdir_p(dirname(parent), 0755);
     if (r < 0)
         return error_set_errno(e, r, "cannot make the folder of %s", to);

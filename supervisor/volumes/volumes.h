@@ -15,19 +15,19 @@ enum finding_level { FINDING_OK, FINDING_WARN, FINDING_BAD, FINDING_LEVEL_MAX };
 /* One row per kind of finding; names are stable, for programs. */
 enum finding_code {
     FINDING_FINE,
-    FINDING_NOT_MOUNTED,     /* no mount point of its own */
-    FINDING_OLD_PLACE,       /* a volume is mounted at the old .local/share/opencode instead */
-    FINDING_SHADOWED,        /* another mount lies over it, or a second volume below it */
-    FINDING_WRONG_FS,        /* overlay, or another file system of the image */
+    FINDING_NOT_MOUNTED, /* no mount point of its own */
+    FINDING_OLD_PLACE,   /* a volume is mounted at the old .local/share/opencode instead */
+    FINDING_SHADOWED,    /* another mount lies over it, or a second volume below it */
+    FINDING_WRONG_FS,    /* overlay, or another file system of the image */
     FINDING_READ_ONLY,
-    FINDING_NOT_WRITABLE,    /* for the user that runs */
-    FINDING_IO_ERROR,        /* write, fsync, rename, read back or unlink failed */
+    FINDING_NOT_WRITABLE, /* for the user that runs */
+    FINDING_IO_ERROR,     /* write, fsync, rename, read back or unlink failed */
     FINDING_LOW_SPACE,
     FINDING_LOW_INODES,
-    FINDING_MISSING,         /* the folder is not there */
-    FINDING_NO_ANSWER,       /* the check hung; set by the caller */
-    FINDING_BAD_MOUNTINFO,   /* /proc/self/mountinfo could not be read or understood */
-    FINDING_OLD_LAYOUT,      /* OpenCode's files lie one level too high */
+    FINDING_MISSING,       /* the folder is not there */
+    FINDING_NO_ANSWER,     /* the check hung; set by the caller */
+    FINDING_BAD_MOUNTINFO, /* /proc/self/mountinfo could not be read or understood */
+    FINDING_OLD_LAYOUT,    /* OpenCode's files lie one level too high */
     FINDING_CODE_MAX,
 };
 const char *finding_code_name(enum finding_code code); /* "not_mounted", … */
