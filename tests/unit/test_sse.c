@@ -29,6 +29,7 @@ static const struct {
     { "retry: 10\nunknown: x\ndata: a\n\n", "|a|;" },
     { "data: a\r\n\r\ndata: b\r\rdata: c\n\n", "|a|;|b|;|c|;" },
     { "data: a\r\n\ndata: b\n\n", "|a|;|b|;" },
+    { "data: a\r\ndata: b\r\n\r\n", "|a\nb|;" },
     { "data: cut off", "" },
     { "data: cut off\n", "" },
     { "\xef\xbb\xbf"
