@@ -206,7 +206,7 @@ static void asked(struct opencode *oc, const char *directory, enum request_kind 
     };
     int n = core_feed_asked(&f, &r);
     if (n < 0)
-        log_error("request %s could not be taken: %s", r.id, strerror(-n));
+        log_warn("request %s could not be taken: %s", r.id, strerror(-n));
 }
 
 static void on_permission(struct opencode *oc, const char *directory, const cJSON *p)
