@@ -9,6 +9,7 @@
 #include "bridge/prepare/merge.h"
 #include "bridge/prepare/share.h"
 #include "bridge/prepare/sources.h"
+#include "bridge/prepare/steer.h"
 #include "bridge/prepare/trap.h"
 
 #include <errno.h>
@@ -28,12 +29,6 @@ static int write_if_changed(const char *path, const char *text, struct error *e)
     return r < 0 ? error_set_errno(e, r, "cannot write %s", path) : 0;
 }
 
-static void env_line(struct buf *env, const char *name, const char *value)
-{
-    if (!strchr(value, '\n'))
-        buf_printf(env, "%s=%s\n", name, value);
-}
-
 /* With the registry out of reach, npm (inside OpenCode) tries thrice, 10 and 60 s apart; so do all
  * that hang on it. The same three tries within two seconds keep a start short, and do no harm to
  * the npm that the agent runs, which inherits this. */
@@ -45,61 +40,7 @@ static void shorten_retries(struct buf *env)
     };
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
         if (!getenv(settings[i][0]))
-            env_line(env, settings[i][0], settings[i][1]);
-}
-
-/* Can OpenCode have the folder that it makes at its start? */
-static bool can_have(const char *base)
-{
-    _cleanup_free_ char *path = path_join(base, "opencode");
-    return path && file_mkdir_p(path, 0755) == 0;
-}
-
-/* Makes <runtime>/<name>/opencode stand in for a folder that OpenCode can't use. */
-static int stand_in(const struct settings *s, const char *name, const char *variable,
-                    struct buf *env, struct report *report, struct error *e)
-{
-    _cleanup_free_ char *base = path_join(s->runtime_dir, name);
-    _cleanup_free_ char *folder = base ? path_join(base, "opencode") : NULL;
-    int r = folder ? file_mkdir_p(folder, 0700) : -ENOMEM;
-    if (r < 0)
-        return error_set_errno(e, r, "cannot make %s/%s", s->runtime_dir, name);
-    trap_disarm(folder, report);
-    env_line(env, variable, base);
-    return 0;
-}
-
-/* Around configuration that OpenCode would refuse to start or to work with. */
-static int steer(const struct settings *s, const struct sources *all, struct buf *env,
-                 struct report *report, struct error *e)
-{
-    _cleanup_free_ char *cache = path_join(s->home, ".cache");
-    const struct source *bad = sources_bad(all, SCOPE_GLOBAL);
-    int r = 0;
-    if (bad)
-        report_note(report, "%s; OpenCode starts without your global config until it is mended",
-                    bad->reason);
-    else if (!can_have(s->config_home))
-        report_note(report, "%s/opencode cannot be made; OpenCode uses an empty config folder",
-                    s->config_home);
-    if (bad || !can_have(s->config_home))
-        r = stand_in(s, "xdg-config", "XDG_CONFIG_HOME", env, report, e);
-    if (r == 0 && cache && !getenv("XDG_CACHE_HOME") && !can_have(cache))
-        r = stand_in(s, "xdg-cache", "XDG_CACHE_HOME", env, report, e);
-    if ((bad = sources_bad(all, SCOPE_PROJECT))) {
-        report_note(report, "%s; OpenCode works without project configs until it is mended",
-                    bad->reason);
-        env_line(env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1");
-    }
-    if ((bad = sources_bad(all, SCOPE_INLINE))) {
-        report_note(report, "%s; it is ignored", bad->reason);
-        env_line(env, "OPENCODE_CONFIG_CONTENT", "");
-    }
-    static const enum source_scope hopeless[] = { SCOPE_HOME, SCOPE_MANAGED };
-    for (size_t i = 0; i < ARRAY_SIZE(hopeless); i++)
-        if ((bad = sources_bad(all, hopeless[i])))
-            report_note(report, "%s; OpenCode refuses requests until it is mended", bad->reason);
-    return r;
+            steer_env(env, settings[i][0], settings[i][1]);
 }
 
 /* Is an entry of ours needed? Two that OpenCode takes for different plugins would load it twice. */
@@ -156,7 +97,7 @@ static int write_inline(const struct settings *s, const struct source *custom, s
     jsonw_object_end(&w);
     if (!url || text.failed)
         return error_set_errno(e, -ENOMEM, "opencode.env");
-    env_line(env, "OPENCODE_CONFIG_CONTENT", buf_str(&text));
+    steer_env(env, "OPENCODE_CONFIG_CONTENT", buf_str(&text));
     return 0;
 }
 
@@ -182,7 +123,7 @@ static int write_entry(const struct settings *s, const struct sources *all, bool
         return error_set_errno(e, -ENOMEM, "opencode.json");
     int r = write_if_changed(path, text, e);
     if (r == 0)
-        env_line(env, "OPENCODE_CONFIG", path);
+        steer_env(env, "OPENCODE_CONFIG", path);
     return r;
 }
 
@@ -208,7 +149,7 @@ int config_write(const struct settings *s, bool with_plugin, struct report *repo
     share_config(volume, global, report);
     if (sources_read(&all, s) < 0)
         return error_set_errno(e, -ENOMEM, "opencode.env");
-    int r = steer(s, &all, &env, report, e);
+    int r = steer_around(s, &all, &env, report, e);
     if (r == 0)
         r = write_entry(s, &all, with_plugin && entry_needed(&all, report), &env, report, e);
     if (r < 0)

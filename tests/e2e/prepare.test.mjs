@@ -5,9 +5,9 @@ import net from "node:net";
 import path from "node:path";
 import { describe, test } from "node:test";
 import {
-  PACKAGE, PLUGIN, canIsolate, git, lookIntoOpenCode, makeWorld, processesOf, startGitServer, tripwire, writePlugin,
+  PACKAGE, PLUGIN, PREPARE, canIsolate, git, lookIntoOpenCode, makeWorld, processesOf, startGitServer, tripwire, writePlugin,
 } from "./lib/prepare-fixtures.mjs";
-import { eventually, sh } from "./lib/util.mjs";
+import { IS_ROOT, eventually, run, sh } from "./lib/util.mjs";
 
 const INSTALL_STAMP = "node_modules/.codev-stamp";
 const BUILD_STAMP = "dist/.codev-stamp";
@@ -689,6 +689,79 @@ describe("OpenCode", { skip: canIsolate ? false : "needs OpenCode and a network 
     assert.equal(seen.bridges, 1, JSON.stringify(seen));
     assert.ok(seen.first_ms < 15000, `${seen.first_ms} ms`);
     t.diagnostic(`first request with OpenCode's own install failing: ${seen.first_ms} ms`);
+  });
+});
+
+describe("volumes and identities", { skip: IS_ROOT ? false : "needs root for mounts" }, () => {
+  test("a read-only repository volume: used when ready, a reason when there is work", async (t) => {
+    const world = await readyWorld(t);
+    const readOnly = 'mount --bind "$HOME/src" "$HOME/src"; mount -o remount,bind,ro "$HOME/src"';
+    const ready = await world.prepareMounted(readOnly);
+    assert.equal(ready.state, "ready", ready.text);
+    fs.appendFileSync(world.at("src/index.js"), "// more\n");
+    assertNotReady(world, await world.prepareMounted(readOnly), "failed", /Read-only file system/);
+  });
+
+  test("a full volume: no half clone remains", async (t) => {
+    const world = makeWorld(t);
+    fs.writeFileSync(path.join(world.origin, "noise"), Buffer.from(Array.from({ length: 900000 }, () => Math.random() * 256)));
+    world.commit("noise");
+    const small = 'mount -t tmpfs -o size=700k none "$HOME/src/repos"; trap \'\' EXIT';
+    const left = path.join(world.dir, "left");
+    const child = `${small}; "$0" "$@"; ls -A "$HOME/src/repos" >'${left}'; exit`;
+    const result = await world.prepareMounted(child, { CODEV_PLUGIN_URL: world.url });
+    assertNotReady(world, result, "failed", /cannot clone .*(space|write)/i);
+    assert.equal(fs.readFileSync(left, "utf8").trim(), ".ai-dev.codev-lock");
+  });
+
+  test("a read-only home: OpenCode gets folders that it can use", async (t) => {
+    const world = await readyWorld(t);
+    fs.rmSync(path.join(world.home, ".config"), { recursive: true });
+    fs.mkdirSync(path.join(world.home, ".local"));
+    const result = await world.prepareMounted('mount --bind "$HOME" "$HOME"; mount -o remount,bind,ro "$HOME"; mount -t tmpfs none "$HOME/.local"');
+    assert.equal(result.state, "ready", result.text);
+    assert.match(result.notes.join("\n"), /the plugin link is not there: .*Read-only/);
+    const env = world.read("opencode.env");
+    assert.match(env, new RegExp(`^XDG_CONFIG_HOME=${world.runtime}/xdg-config$`, "m"));
+    assert.match(env, new RegExp(`^XDG_CACHE_HOME=${world.runtime}/xdg-cache$`, "m"));
+    assert.match(env, /^OPENCODE_CONFIG=/m);
+  });
+
+  test("a ConfigMap mounted as the config folder, read-only: it counts, and OpenCode answers", async (t) => {
+    const world = await readyWorld(t);
+    const config = path.join(world.home, ".config/opencode");
+    fs.rmSync(config, { recursive: true });
+    fs.mkdirSync(path.join(config, "agent"), { recursive: true });
+    fs.writeFileSync(path.join(config, "opencode.json"), '{"$schema":"https://opencode.ai/config.json","username":"joe"}');
+    fs.writeFileSync(path.join(config, "agent/helper.md"), "---\ndescription: helps\n---\nHelp.\n");
+    const readOnly = 'mount --bind "$HOME/.config" "$HOME/.config"; mount -o remount,bind,ro "$HOME/.config"';
+    const result = await world.prepareMounted(readOnly);
+    assert.equal(result.state, "ready", result.text);
+    if (!canIsolate) return;
+    const seen = await lookIntoOpenCode(world, { script: readOnly });
+    assert.equal(seen.status, 200, JSON.stringify(seen));
+    assert.equal(seen.config.username, "joe");
+    assert.ok(seen.config.agent.helper);
+    assert.equal(seen.bridges, 1);
+  });
+
+  test("as an ordinary user, on a checkout of another", async (t) => {
+    const world = makeWorld(t);
+    fs.chmodSync(world.dir, 0o755);
+    const as = (uid) => ({ ...world.environment({ CODEV_PLUGIN_URL: world.url, CODEV_PLUGIN_UPDATE: "ff" }), uid });
+    fs.mkdirSync(world.runtime);
+    sh("chown", ["-R", "65534:65534", world.home, world.runtime]);
+    const go = async (uid) => {
+      const { uid: id, ...env } = as(uid);
+      const child = run("setpriv", ["--reuid", id, "--regid", id, "--clear-groups", PREPARE, "--json"], { env, cwd: "/" });
+      const { out, err } = await child.ended;
+      return { ...JSON.parse(out), err };
+    };
+    const first = await go("65534");
+    assert.equal(first.state, "ready", first.err);
+    sh("chown", ["-R", "1000:1000", world.runtime, path.join(world.home, ".config")]);
+    const other = await go("1000");
+    assert.equal(other.state, "ready", other.err);
   });
 });
 

@@ -84,8 +84,15 @@ export function makeWorld(t, options = {}) {
     ...env,
   });
   world.start = (env, args = ["--json"]) => run(PREPARE, args, { env: world.environment(env), cwd: dir });
-  world.prepare = async (env, args) => {
-    const child = world.start(env, args);
+  // The same in a mount namespace of its own, after a shell snippet that may use $HOME.
+  world.startMounted = (script, env) =>
+    run("unshare", ["-m", "--propagation", "private", "sh", "-ec", `${script}\nexec "$0" "$@"`, PREPARE, "--json"], {
+      env: world.environment(env),
+      cwd: dir,
+    });
+  world.prepareMounted = (script, env) => finished(world.startMounted(script, env));
+  world.prepare = (env, args) => finished(world.start(env, args));
+  const finished = async (child) => {
     const { code, signal, out, err } = await child.ended;
     const log = err
       .split("\n")
@@ -214,7 +221,7 @@ export const canIsolate = (() => {
   }
 })();
 
-export async function lookIntoOpenCode(world, { env = {}, directory, limit = 30000 } = {}) {
+export async function lookIntoOpenCode(world, { env = {}, directory, script = ":", limit = 30000 } = {}) {
   const log = path.join(world.dir, `plugin-log-${Math.random().toString(36).slice(2)}`);
   fs.writeFileSync(log, "");
   const given = world.read("opencode.env").split("\n").filter(Boolean);
@@ -223,7 +230,8 @@ export async function lookIntoOpenCode(world, { env = {}, directory, limit = 300
     "unshare",
     [
       ...(IS_ROOT ? [] : ["-Ur"]),
-      ...["-n", "--pid", "--fork", "--kill-child=SIGKILL", "sh", "-c", 'ip link set lo up && exec "$0" "$@"', process.execPath],
+      ...["-n", "-m", "--propagation", "private", "--pid", "--fork", "--kill-child=SIGKILL"],
+      ...["sh", "-ec", `ip link set lo up\n${script}\nexec "$0" "$@"`, process.execPath],
       ...[fileURLToPath(import.meta.url), "--look", OPENCODE, directory ?? path.join(world.home, "src"), String(limit)],
     ],
     {
