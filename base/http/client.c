@@ -181,12 +181,9 @@ int http_client_new(struct http_client **ret, uv_loop_t *loop, const char *ca_fi
     ready = true;
     _cleanup_free_ struct http_client *c = calloc(1, sizeof *c);
     _cleanup_free_ char *ca = ca_file ? strdup(ca_file) : NULL;
-    if (!c || (ca_file && !ca))
+    if (!c || (ca_file && !ca) || !(c->multi = curl_multi_init()))
         return -ENOMEM;
     c->loop = loop;
-    c->multi = curl_multi_init();
-    if (!c->multi)
-        return -ENOMEM;
     (void)curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     (void)curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
