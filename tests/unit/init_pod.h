@@ -1,0 +1,322 @@
+/* The real codev-init as PID 1 of its own namespaces, with a plan made here: codev-config is
+ * replaced by a script beside a copy of the program. For the test_init_* programs. */
+#pragma once
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/core/buf.h"
+#include "base/core/cleanup.h"
+#include "base/core/clock.h"
+#include "base/core/control.h"
+#include "base/core/file.h"
+#include "supervisor/plan/plan_writer.h"
+
+#define POD_SERVICES 8
+
+/* A service of the plan; what is not set gets a default in pod_write_plan(). */
+struct pod_service {
+    const char *name;
+    const char *argv[8];
+    const char *after, *requires;
+    const char *check[4]; /* target of `ready` */
+    const char *pre_stop[4];
+    struct plan_service p; /* numbers only */
+};
+
+struct pod {
+    char dir[64];
+    pid_t outer, pid1; /* as this machine numbers them */
+    int out;           /* what PID 1 writes; -1: given to nobody */
+    struct buf log;
+    const char *const *env; /* more variables, NULL-terminated */
+    rlim_t nofile;
+    uid_t uid;
+    bool own_pid1; /* false: not PID 1, as a child subreaper */
+};
+
+static inline const char *pod_path(const struct pod *p, const char *name)
+{
+    static char paths[4][PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    (void)snprintf(path, PATH_MAX, "%s/%s", p->dir, name);
+    return path;
+}
+
+/* "": possible here; else why not. */
+static inline const char *pod_impossible(void)
+{
+    return geteuid() == 0 ? "" : "needs root for a PID namespace";
+}
+
+static inline void pod_copy_program(struct pod *p)
+{
+    char self[PATH_MAX] = "", from[PATH_MAX + 32];
+    _cleanup_free_ char *data = NULL;
+    size_t len;
+    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
+    *strrchr(self, '/') = '\0';
+    (void)snprintf(from, sizeof from, "%s/../bin/codev-init", self);
+    ck_assert_msg(file_read(from, (size_t)64 << 20, &data, &len) == 0,
+                  "%s is missing: make programs", from);
+    ck_assert_int_eq(file_write_atomic(pod_path(p, "codev-init"), data, len, 0755), 0);
+}
+
+static inline void pod_config_script(struct pod *p, const char *text)
+{
+    ck_assert_int_eq(file_write_atomic(pod_path(p, "codev-config"), text, strlen(text), 0755), 0);
+}
+
+static inline void pod_init(struct pod *p)
+{
+    char script[512];
+    *p = (struct pod){ .out = -1, .own_pid1 = true };
+    (void)snprintf(p->dir, sizeof p->dir, "/tmp/codev-pod-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(p->dir));
+    ck_assert_int_eq(chmod(p->dir, 0755), 0);
+    pod_copy_program(p);
+    (void)snprintf(script, sizeof script, "#!/bin/sh\ncat '%s/plan' >\"/proc/self/fd/$3\"\n",
+                   p->dir);
+    pod_config_script(p, script);
+    ck_assert_int_eq(setenv("CODEV_RUNTIME_DIR", pod_path(p, "run"), 1), 0);
+}
+
+static inline struct plan_list pod_list(struct plan_writer *w, const char *const *items)
+{
+    size_t n = 0;
+    while (items[n])
+        n++;
+    return plan_writer_list(w, items, n);
+}
+
+static inline struct plan_list pod_names(struct plan_writer *w, const char *name)
+{
+    return name ? plan_writer_list(w, &name, 1) : (struct plan_list){ 0 };
+}
+
+static inline uint32_t pod_or(uint32_t value, uint32_t fallback)
+{
+    return value ? value : fallback;
+}
+
+static inline void pod_write_service(struct plan_writer *w, const struct pod_service *s)
+{
+    struct plan_service r = s->p;
+    r.name = plan_writer_str(w, s->name);
+    r.argv = pod_list(w, s->argv);
+    r.after = pod_names(w, s->after);
+    r.requires = pod_names(w, s->requires);
+    r.ready.target = pod_list(w, s->check);
+    r.ready.interval_ms = pod_or(r.ready.interval_ms, 20);
+    r.ready.timeout_ms = pod_or(r.ready.timeout_ms, 2000);
+    r.pre_stop.argv = pod_list(w, s->pre_stop);
+    r.stop_signal = pod_or(r.stop_signal, SIGTERM);
+    r.stop_grace_ms = pod_or(r.stop_grace_ms, 2000);
+    r.backoff_first_ms = pod_or(r.backoff_first_ms, 10);
+    r.backoff_max_ms = pod_or(r.backoff_max_ms, 1000);
+    r.backoff_factor_milli = pod_or(r.backoff_factor_milli, 2000);
+    if (r.health.kind == PLAN_CHECK_HTTP || r.health.kind == PLAN_CHECK_TCP)
+        r.health.target = pod_names(w, "http://127.0.0.1:1/");
+    plan_writer_service(w, &r);
+}
+
+/* `volume`: path and policy of one, NULL for none. */
+static inline void pod_write_plan(struct pod *p, const struct pod_service *services, size_t count,
+                                  uint32_t stop_timeout_ms, const char *volume, uint32_t policy)
+{
+    struct plan_writer w;
+    _cleanup_free_ void *block = NULL;
+    size_t size;
+    struct error e = ERROR_INIT;
+    plan_writer_init(&w);
+    w.header.home = plan_writer_str(&w, p->dir);
+    w.header.state_dir = plan_writer_str(&w, pod_path(p, "state"));
+    w.header.stop_timeout_ms = pod_or(stop_timeout_ms, 10000);
+    w.header.log_level = 1;
+    for (size_t i = 0; i < count; i++)
+        pod_write_service(&w, &services[i]);
+    if (volume) {
+        struct plan_volume v = { .path = plan_writer_str(&w, volume), .policy = policy };
+        plan_writer_volume(&w, &v);
+    }
+    ck_assert_msg(plan_writer_finish(&w, &block, &size, &e) == 0, "%s", e.message);
+    plan_writer_release(&w);
+    ck_assert_int_eq(file_write_atomic(pod_path(p, "plan"), block, size, 0644), 0);
+}
+
+_Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
+{
+    const char *env[32] = { "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/" };
+    char runtime[PATH_MAX];
+    size_t n = 2;
+    (void)snprintf(runtime, sizeof runtime, "CODEV_RUNTIME_DIR=%s/run", p->dir);
+    env[n++] = runtime;
+    for (const char *const *v = p->env; v && *v && n < ARRAY_SIZE(env) - 1; v++)
+        env[n++] = *v;
+    (void)dup2(out, STDOUT_FILENO);
+    if (p->own_pid1 && (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                        mount("proc", "/proc", "proc", 0, NULL) < 0))
+        _exit(99);
+    if (p->nofile) {
+        struct rlimit r = { p->nofile, p->nofile };
+        (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+    if (p->uid && (setgid(p->uid) < 0 || setuid(p->uid) < 0))
+        _exit(98);
+    const char *argv[] = { "codev-init", NULL };
+    char *const *a, *const *v;
+    const char *const *from = argv, *const *vars = env;
+    memcpy(&a, &from, sizeof a);
+    memcpy(&v, &vars, sizeof v);
+    (void)execve(pod_path(p, "codev-init"), a, v);
+    _exit(97);
+}
+
+/* The process between: it makes the namespaces, tells PID 1's number and passes its status on. */
+_Noreturn static inline void pod_outer(const struct pod *p, int out, int tell)
+{
+    int status;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (p->own_pid1 && unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
+        _exit(96);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        pod_become_pid1(p, out);
+    }
+    (void)close(out);
+    if (write(tell, &pid, sizeof pid) < 0 || waitpid(pid, &status, 0) < 0)
+        _exit(95);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+static inline void pod_start(struct pod *p)
+{
+    int out[2], tell[2];
+    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(tell, O_CLOEXEC), 0);
+    p->outer = fork();
+    if (p->outer == 0)
+        pod_outer(p, out[1], tell[1]);
+    (void)close(out[1]);
+    (void)close(tell[1]);
+    ck_assert_int_eq(read(tell[0], &p->pid1, sizeof p->pid1), sizeof p->pid1);
+    (void)close(tell[0]);
+    p->out = out[0];
+    ck_assert_int_eq(fd_set_nonblock(p->out, true), 0);
+}
+
+/* All that PID 1 has written so far. */
+static inline const char *pod_log(struct pod *p)
+{
+    char chunk[65536];
+    for (ssize_t n; p->out >= 0 && (n = read(p->out, chunk, sizeof chunk)) > 0;)
+        (void)buf_append(&p->log, chunk, (size_t)n);
+    return buf_str(&p->log);
+}
+
+/* Waits until `condition` holds, at most 20 s. */
+#define POD_EVENTUALLY(p, condition)                                                               \
+    do {                                                                                           \
+        uint64_t until_ = clock_mono_ms() + 20000;                                                 \
+        while (!(condition)) {                                                                     \
+            ck_assert_msg(clock_mono_ms() < until_, "not within 20 s: %s\n%s", #condition,         \
+                          pod_log(p));                                                             \
+            (void)poll(NULL, 0, 5);                                                                \
+        }                                                                                          \
+    } while (0)
+
+static inline bool pod_says(struct pod *p, const char *text)
+{
+    return strstr(pod_log(p), text) != NULL;
+}
+
+/* One request; its answer in a static buffer, "" when there is none yet. */
+static inline const char *pod_ask(const char *const *words)
+{
+    static struct buf answer;
+    struct error e = ERROR_INIT;
+    buf_release(&answer);
+    return control_call(words, 5000, &answer, &e) < 0 ? "" : buf_str(&answer);
+}
+
+#define POD_ASK(...) pod_ask((const char *const[]){ __VA_ARGS__, NULL })
+
+/* The part of the status that belongs to one service, "" when it is not there. */
+static inline const char *pod_service_status(const char *name)
+{
+    static char part[8192];
+    char mark[128];
+    (void)snprintf(mark, sizeof mark, "{\"name\":\"%s\",", name);
+    const char *at = strstr(POD_ASK("status"), mark);
+    size_t len = at ? strcspn(at + 1, "{") : 0;
+    (void)snprintf(part, sizeof part, "%.*s", (int)len, at ? at : "");
+    return part;
+}
+
+static inline bool pod_state(const char *name, const char *state)
+{
+    char mark[64];
+    (void)snprintf(mark, sizeof mark, "\"state\":\"%s\"", state);
+    return strstr(pod_service_status(name), mark) != NULL;
+}
+
+static inline long pod_number(const char *text, const char *key)
+{
+    char mark[64];
+    (void)snprintf(mark, sizeof mark, "\"%s\":", key);
+    const char *at = strstr(text, mark);
+    return at ? strtol(at + strlen(mark), NULL, 10) : -1;
+}
+
+/* Its exit status, at most `ms` from now; -1: it still runs. */
+static inline int pod_wait(struct pod *p, uint64_t ms)
+{
+    uint64_t until = clock_mono_ms() + ms;
+    int status;
+    for (;;) {
+        (void)pod_log(p); /* keeps the pipe empty */
+        pid_t pid = waitpid(p->outer, &status, WNOHANG);
+        if (pid == p->outer) {
+            p->outer = 0;
+            (void)pod_log(p);
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        }
+        if (clock_mono_ms() >= until)
+            return -1;
+        (void)poll(NULL, 0, 5);
+    }
+}
+
+static inline int pod_stop(struct pod *p, uint64_t ms)
+{
+    ck_assert_int_eq(kill(p->pid1, SIGTERM), 0);
+    return pod_wait(p, ms);
+}
+
+static inline void pod_release(struct pod *p)
+{
+    if (p->outer > 0) {
+        (void)kill(p->pid1, SIGKILL);
+        (void)pod_wait(p, 5000);
+    }
+    if (p->out >= 0)
+        (void)close(p->out);
+    buf_release(&p->log);
+    (void)file_remove_tree(p->dir);
+}
