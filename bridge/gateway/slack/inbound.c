@@ -2,6 +2,7 @@
 
 #include "base/core/log.h"
 #include "bridge/gateway/slack/decide.h"
+#include "bridge/gateway/slack/home.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
@@ -246,6 +247,8 @@ void inbound_event(struct slack *s, const cJSON *payload)
     struct message m;
     if (event && message_read(s, event, &m))
         hear(s, &m, json_str(payload, "event_id", ""));
+    else if (event && strcmp(json_str(event, "type", ""), "app_home_opened") == 0)
+        home_opened(s, event);
     else
         log_debug("slack: event \"%.40s\" ignored", json_str(event, "type", ""));
 }

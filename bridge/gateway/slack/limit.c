@@ -12,6 +12,7 @@ const struct slack_method_row slack_methods[SLACK_METHOD_MAX] = {
     [SLACK_UPDATE] = { "chat.update", true, false, 35, 14, false },
     [SLACK_POST_EPHEMERAL] = { "chat.postEphemeral", true, false, 70, 20, false },
     [SLACK_VIEWS_OPEN] = { "views.open", false, false, 70, 20, false },
+    [SLACK_VIEWS_PUBLISH] = { "views.publish", false, false, 70, 20, false },
     [SLACK_REPLIES] = { "conversations.replies", false, false, 35, 10, false },
     [SLACK_HISTORY] = { "conversations.history", false, false, 35, 10, false },
     [SLACK_MEMBERS] = { "conversations.members", false, false, 70, 20, false },

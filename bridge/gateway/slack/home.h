@@ -1,0 +1,9 @@
+/* The app's Home tab: what it is for and how to begin. */
+#pragma once
+
+#include "base/json/json.h"
+
+struct slack;
+
+/* The event app_home_opened: publishes the page for that person. */
+void home_opened(struct slack *s, const cJSON *event);
