@@ -33,9 +33,8 @@ describe("with Slack and the plugin", { skip }, () => {
   const asked = (text) =>
     slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow", contains: text, timeout_ms: 20000 });
   const shown = async (text) => {
-    const found = await asked(text);
-    const message = found.message ?? found[0] ?? found.messages?.[0] ?? found;
-    assert.ok(message.ts, `a Slack message with buttons: ${JSON.stringify(found).slice(0, 300)}`);
+    const message = (await asked(text)).items.at(-1);
+    assert.ok(message.ts, "a Slack message with buttons");
     return message;
   };
   const buttons = (message) =>
@@ -46,7 +45,7 @@ describe("with Slack and the plugin", { skip }, () => {
     return found.action_id;
   };
   const click = (user, message, word) =>
-    slack.control("click", { user, channel: CHANNEL, ts: message.ts, action_id: button(message, word) });
+    slack.control("click", { user, channel: CHANNEL, ts: message.ts, action_id: button(message, word), confirm: true });
   const settled = (ts, pattern) =>
     eventually(`the Slack message says ${pattern}`, async () => {
       const list = await slack.control(`messages?channel=${CHANNEL}`);
@@ -77,10 +76,10 @@ describe("with Slack and the plugin", { skip }, () => {
   });
 
   test("allowed always: the second time nobody is asked", async () => {
-    const id = await pod.prompt(bash("touch thread-3"));
+    const id = await pod.prompt(bash("truncate -s 0 thread-3"));
     await click("bob", await shown("thread-3"), "always");
     await eventually("the command ran", () => fs.existsSync(marker("thread-3")));
-    await pod.fetch(`/api/sessions/${id}/messages`, { method: "POST", body: JSON.stringify({ text: bash("touch thread-3 thread-3b") }) });
+    await pod.fetch(`/api/sessions/${id}/messages`, { method: "POST", body: JSON.stringify({ text: bash("truncate -s 0 thread-3b") }) });
     await eventually("the second one ran unasked", () => fs.existsSync(marker("thread-3b")));
     await clean();
   });
@@ -136,7 +135,7 @@ describe("with Slack and the plugin", { skip }, () => {
     assert.equal(posts.length, 1, "the request was posted once");
   });
 
-  test("the Slack connection is refreshed and dropped while it waits", async () => {
+  test("the Slack connection is refreshed and dropped while it waits", async (t) => {
     await pod.prompt(bash("touch thread-7"));
     const message = await shown("thread-7");
     await slack.control("disconnect", { reason: "refresh_requested", close_ms: 1000 });
@@ -151,7 +150,8 @@ describe("with Slack and the plugin", { skip }, () => {
     });
     await eventually("the click gets through", async () => {
       const answer = await click("alice", message, "once");
-      return !/dispatch_failed|timeout/.test(JSON.stringify(answer));
+      t.diagnostic(`click: ${JSON.stringify(answer).slice(0, 200)}`);
+      return answer.outcome === "acked" || answer.ok === true;
     });
     await eventually("the command ran", () => fs.existsSync(marker("thread-7")));
     await settled(message.ts, /U0ALICE0001/);
@@ -231,7 +231,9 @@ test("first boot clones, installs, builds and loads the plugin; the second boot 
   await pod.bridged();
   for (const line of ["🔌 Checking for OpenCode bridge plugin", "🔧 Setting up OpenCode bridge plugin", "✅ Bridge plugin configured and ready"])
     assert.ok(pod.log.includes(line), line);
-  assert.match(fs.readFileSync(path.join(pod.dir, "bridge-plugin.log"), "utf8"), /Plugin initialized[\s\S]*Gateway WebSocket: ws:/);
+  const log = fs.readFileSync(path.join(pod.dir, "bridge-plugin.log"), "utf8");
+  assert.match(log, /Plugin initialized/);
+  assert.match(log, /Gateway WebSocket: ws:/);
   await pod.stop();
   const again = await startPod({ plugin: "clone", volume: "bind", dir: pod.dir, model: pod.model });
   t.after(() => again.end());
