@@ -121,6 +121,7 @@ function drawEntry(e) {
   if (e.kind === "text" && !e.text.trim()) return;
   const box = $("transcript");
   const fresh = entryElement(e);
+  fresh.dataset.n = e.n;
   const old = entries.get(e.n)?.element;
   if (old) old.replaceWith(fresh);
   else {
@@ -144,6 +145,7 @@ export function showActivity(e) {
   scroll();
 }
 
+// False: there is no such session.
 export async function choose(pod, id) {
   const key = keyOf(pod, id);
   if (key !== chosen) {
@@ -155,20 +157,21 @@ export async function choose(pod, id) {
   chosen = key;
   showOnly(key);
   drawSessions();
+  let answer;
   try {
-    const answer = await api(`/api/sessions/${encodeURIComponent(id)}?pod=${encodeURIComponent(pod)}`);
-    if (chosen !== key) return true;
-    sessions.set(key, answer.session);
-    $("transcript").replaceChildren();
-    entries.clear();
-    for (const e of answer.transcript) drawEntry(e);
-    if (!entries.size) $("transcript").append(el("p", "calm", "No output since the gateway started."));
-    drawSessions();
-    scroll();
-    return true;
+    answer = await api(`/api/sessions/${encodeURIComponent(id)}?pod=${encodeURIComponent(pod)}`);
   } catch (error) {
     return error.status !== 404;
   }
+  if (chosen !== key) return true;
+  sessions.set(key, answer.session);
+  $("transcript").replaceChildren();
+  entries.clear();
+  for (const e of answer.transcript) drawEntry(e);
+  if (!entries.size) $("transcript").append(el("p", "calm", "No output since the gateway started."));
+  drawSessions();
+  scroll();
+  return true;
 }
 
 export function chooseNone() {
