@@ -95,7 +95,8 @@ void connection_error(struct connection *c, const char *code, const char *fmt, .
     connection_answer(c, &out);
 }
 
-/* The request's line has come, whole. */
+/* The request's line has come, whole. It is taken out of the connection, which may be gone as soon
+ * as it has its answer. */
 static void take_line(struct connection *c, size_t len)
 {
     c->in.data[len] = '\0';
@@ -103,9 +104,12 @@ static void take_line(struct connection *c, size_t len)
         connection_error(c, "bad_request", "a request holds no NUL");
         return;
     }
+    _cleanup_free_ char *line = buf_take(&c->in);
     timer_clear(&c->deadline);
-    command_run(c->server->sv, c, c->in.data);
-    buf_release(&c->in);
+    if (line)
+        command_run(c->server->sv, c, line);
+    else
+        drop(c);
 }
 
 static void read_request(struct connection *c)

@@ -233,7 +233,10 @@ static int mask_push(struct mask *m, const char *value, size_t len)
         return -ENOMEM;
     m->values = values;
     values[m->count] = strndup(value, len);
-    return values[m->count] ? (int)(m->count++, 0) : -ENOMEM;
+    if (!values[m->count])
+        return -ENOMEM;
+    m->count++;
+    return 0;
 }
 
 int mask_add(struct mask *m, const char *value)

@@ -81,19 +81,33 @@ int spawn_stdio(int in, int out, int err)
     return 0;
 }
 
-static int set_limit(int what, uint32_t value)
+static void limit_to(struct rlimit *r, uint32_t value)
 {
-    if (!value)
-        return 0;
-    struct rlimit r;
-    if (getrlimit(what, &r) < 0)
-        return -errno;
-    r.rlim_cur = value;
-    if (r.rlim_max != RLIM_INFINITY && r.rlim_max < value && geteuid() != 0)
-        r.rlim_cur = r.rlim_max; /* an ordinary user can go no higher */
+    r->rlim_cur = value;
+    if (r->rlim_max != RLIM_INFINITY && r->rlim_max < value && geteuid() != 0)
+        r->rlim_cur = r->rlim_max; /* an ordinary user can go no higher */
     else
-        r.rlim_max = value;
-    return setrlimit(what, &r) < 0 ? -errno : 0;
+        r->rlim_max = value;
+}
+
+static int set_limits(uint32_t nofile, uint32_t nproc)
+{
+    struct rlimit r;
+    if (nofile) {
+        if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+            return -errno;
+        limit_to(&r, nofile);
+        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+            return -errno;
+    }
+    if (nproc) {
+        if (getrlimit(RLIMIT_NPROC, &r) < 0)
+            return -errno;
+        limit_to(&r, nproc);
+        if (setrlimit(RLIMIT_NPROC, &r) < 0)
+            return -errno;
+    }
+    return 0;
 }
 
 /* Groups, then gid, then uid, then read back. */
@@ -223,9 +237,7 @@ struct spawn_failure spawn_exec(const struct spawn_spec *spec)
         return failure(SPAWN_STDIO, r);
     if (spec->keep_fd >= 0 && fcntl(spec->keep_fd, F_SETFD, 0) < 0)
         return failure(SPAWN_STDIO, -errno);
-    r = set_limit(RLIMIT_NOFILE, spec->nofile);
-    if (r == 0)
-        r = set_limit(RLIMIT_NPROC, spec->nproc);
+    r = set_limits(spec->nofile, spec->nproc);
     if (r < 0)
         return failure(SPAWN_LIMITS, r);
     r = set_user(spec->user);
