@@ -42,7 +42,7 @@ static struct settings settings = {
 static unsigned probes, streams, swallow, posts, list_reads;
 static struct server_request *stream, *held;
 static const char *permissions, *status_map, *sessions, *one_session;
-static bool hold_lists, html_lists, refuse_password;
+static bool hold_lists, odd_lists, refuse_password;
 static int post_status;
 static const char *post_answer;
 static char last_post[2048];
@@ -92,10 +92,15 @@ static void answer_list(struct server_request *r)
             body = *lists[i].list;
     if (strcmp(server_request_path(r), "/session/status") == 0 && !status_map)
         body = "{}";
-    if (html_lists)
-        server_reply(r, 200, "text/html", NULL, "<html>", 6);
+    if (odd_lists)
+        answer(r, 200, strcmp(server_request_path(r), "/question") == 0 ? "{}" : body);
     else
         answer(r, 200, body);
+}
+
+static void ignore_gone(void *data)
+{
+    (void)data;
 }
 
 static void on_get(struct server_request *r)
@@ -105,6 +110,7 @@ static void on_get(struct server_request *r)
         probes++;
         if (swallow > 0) {
             swallow--;
+            server_request_on_gone(r, ignore_gone, NULL);
             return; /* never answered */
         }
         answer(r, 200, "{\"healthy\":true}");
@@ -285,6 +291,12 @@ static bool per_1_once(void)
     return known("per_1", &s) && s.state == REQUEST_SETTLED && s.outcome == OUTCOME_ONCE;
 }
 
+static bool per_1_settled(void)
+{
+    struct seen s;
+    return known("per_1", &s) && s.state == REQUEST_SETTLED;
+}
+
 static bool per_2_pending(void)
 {
     struct seen s;
@@ -437,6 +449,8 @@ START_TEST(text_grows_and_tools_are_told)
                        deltas[i]);
         tell(s);
     }
+    tell("{\"type\":\"message.part.delta\",\"properties\":{\"partID\":\"prt_1\",\"field\":"
+         "\"metadata\",\"delta\":\"odd\"}}");
     tell("{\"type\":\"message.part.delta\",\"properties\":{\"partID\":\"prt_thought\",\"field\":"
          "\"text\",\"delta\":\"secret\"}}");
     for (int i = 0; i < 3; i++)
@@ -501,6 +515,24 @@ START_TEST(events_during_the_reading_come_after_it)
 }
 END_TEST
 
+START_TEST(answered_during_the_cut_is_not_gone)
+{
+    run_until(reached);
+    tell(ASKED("per_1", "ses_1"));
+    run_until(per_1_pending);
+    hold_lists = true;
+    server_stream_end(stream);
+    stream = NULL;
+    run_until(is_held);
+    tell(REPLIED("per_1", "once"));
+    hold_lists = false;
+    answer_list(held);
+    held = NULL;
+    run_until(per_1_settled);
+    ck_assert(per_1_once());
+}
+END_TEST
+
 static bool lists_again(void)
 {
     return list_reads >= 2;
@@ -511,14 +543,14 @@ START_TEST(no_list_no_conclusion)
     run_until(reached);
     tell(ASKED("per_1", "ses_1"));
     run_until(per_1_pending);
-    html_lists = true;
+    odd_lists = true;
     list_reads = 0;
     server_stream_end(stream);
     stream = NULL;
     run_until(lists_again);
     run_until(reached);
     ck_assert(per_1_pending());
-    html_lists = false;
+    odd_lists = false;
     run_until(per_1_gone);
 }
 END_TEST
@@ -659,6 +691,7 @@ int main(void)
     tcase_add_test(t, what_waits_is_read);
     tcase_add_test(t, what_is_missing_after_a_cut_is_gone);
     tcase_add_test(t, events_during_the_reading_come_after_it);
+    tcase_add_test(t, answered_during_the_cut_is_not_gone);
     tcase_add_test(t, no_list_no_conclusion);
     tcase_add_test(t, disposal_is_read_again);
     tcase_add_test(t, decision_is_posted);
