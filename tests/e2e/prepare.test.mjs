@@ -249,14 +249,13 @@ describe("degradation", () => {
   });
 
   test("everything npm starts ends at the timeout", async (t) => {
-    const mark = `sleep-${process.pid}-${Math.random().toString(36).slice(2)}`;
-    const build = `require("child_process").spawn("sh", ["-c", "sleep 300; : ${mark}"]); setInterval(() => {}, 1000);`;
+    const build = `require("child_process").spawn("sleep", ["300"]); setInterval(() => {}, 1000);`;
     const world = makeWorld(t, { build });
     world.clone();
     const result = await world.prepare({ CODEV_PLUGIN_TIMEOUT_MS: "3000" });
     assertNotReady(world, result, "failed", /npm run build took longer than plugin.timeout/);
     assert.ok(result.elapsed_ms >= 2900 && result.elapsed_ms < 6000, `${result.elapsed_ms} ms`);
-    await eventually("nothing of it runs", () => processesOf(mark).length === 0, 3000);
+    await eventually("nothing of it runs", () => processesOf(world).length === 0, 3000);
   });
 
   test("npm runs without secrets", async (t) => {
@@ -290,7 +289,7 @@ describe("killed half-way", () => {
     await eventually("the build is half-way", () => exists(world.at("dist/index.js")));
     child.kill("SIGKILL");
     await child.ended;
-    await eventually("the build is gone too", () => processesOf("build.cjs").length === 0, 5000);
+    await eventually("the build is gone too", () => processesOf(world, "build.cjs").length === 0, 5000);
     assert.ok(!exists(world.at(BUILD_STAMP)));
     fs.writeFileSync(path.join(world.home, "src/repos/go"), "");
     const again = await world.prepare({ CODEV_PLUGIN_TIMEOUT_MS: "20000" });
@@ -309,9 +308,22 @@ describe("killed half-way", () => {
     const { out } = await child.ended;
     assert.match(JSON.parse(out).reason, /npm run build failed \(signal 9\)/);
     assert.ok(!exists(world.at(BUILD_STAMP)));
-    assert.equal(processesOf("build.cjs").length, 0);
+    assert.equal(processesOf(world, "build.cjs").length, 0);
     fs.writeFileSync(path.join(world.home, "src/repos/go"), "");
     assert.equal((await world.prepare()).state, "ready");
+  });
+
+  test("a spoiled dist is not taken for the old good one when the sources go back", async (t) => {
+    const world = await readyWorld(t);
+    const good = fs.readFileSync(world.at("build.cjs"), "utf8");
+    fs.writeFileSync(world.at("build.cjs"), slowBuild);
+    const child = world.start();
+    await eventually("the build is half-way", () => fs.readFileSync(world.at("dist/index.js"), "utf8") === "half");
+    child.kill("SIGKILL");
+    await child.ended;
+    fs.writeFileSync(world.at("build.cjs"), good);
+    assert.equal((await world.prepare()).state, "ready");
+    assert.notEqual(fs.readFileSync(world.at("dist/index.js"), "utf8"), "half");
   });
 
   test("kill -9 in an install: installed again", async (t) => {
@@ -456,27 +468,29 @@ describe("update: ff", () => {
 });
 
 describe("several on one volume", () => {
-  test("two at once: one works, both end ready", async (t) => {
-    const world = makeWorld(t);
-    const env = (n) => ({ CODEV_PLUGIN_URL: world.url, CODEV_RUNTIME_DIR: path.join(world.dir, `run-${n}`) });
-    const results = await Promise.all([1, 2, 3].map((n) => world.prepare(env(n))));
-    for (const result of results) assert.equal(result.state, "ready", result.text);
-    const count = (line) => results.filter((r) => r.log.includes(line)).length;
-    assert.equal(count("running npm ci"), 1);
-    assert.equal(count("running npm run build"), 1);
-    assert.ok(results.some((r) => /waiting for .* process \d+, which works on/.test(r.text)));
-  });
+  for (const cloned of [false, true])
+    test(`three at once ${cloned ? "on a checkout" : "with no checkout"}: one works, all end ready`, async (t) => {
+      const world = makeWorld(t);
+      if (cloned) world.clone();
+      const env = (n) => ({ CODEV_PLUGIN_URL: world.url, CODEV_RUNTIME_DIR: path.join(world.dir, `run-${n}`) });
+      const results = await Promise.all([1, 2, 3].map((n) => world.prepare(env(n))));
+      for (const result of results) assert.equal(result.state, "ready", result.text);
+      const count = (line) => results.filter((r) => r.log.includes(line)).length;
+      assert.equal(count("running npm ci"), 1);
+      assert.equal(count("running npm run build"), 1);
+      assert.ok(results.some((r) => /waiting for .* process \d+, which works on/.test(r.text)));
+    });
 
   test("a lock that is kept too long ends in a reason", async (t) => {
     const world = makeWorld(t, { build: 'setTimeout(()=>{},300000)' });
     world.clone();
     const holder = world.start({ CODEV_RUNTIME_DIR: path.join(world.dir, "run-2") });
-    await eventually("the holder builds", () => processesOf("build.cjs").length > 0);
+    await eventually("the holder builds", () => processesOf(world, "build.cjs").length > 0);
     const result = await world.prepare({ CODEV_PLUGIN_TIMEOUT_MS: "600" });
     assertNotReady(world, result, "failed", /process \d+ kept the repository volume's lock too long/);
     holder.kill("SIGTERM");
     await holder.ended;
-    await eventually("its build ends with it", () => processesOf("build.cjs").length === 0, 5000);
+    await eventually("its build ends with it", () => processesOf(world, "build.cjs").length === 0, 5000);
   });
 });
 

@@ -114,13 +114,15 @@ export function tripwire(world) {
   return { PATH: `${bin}:/usr/bin:/bin`, touched: () => fs.existsSync(mark) };
 }
 
-// Processes whose command line or environment names `text`: what a killed run may leave behind.
-export function processesOf(text) {
+// Processes that work in this world's folders: what a killed run may leave behind. By working folder,
+// so that other tests on this machine don't count.
+export function processesOf(world, name = "") {
   return fs.readdirSync("/proc").filter((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
     try {
       const state = /^State:\s+(\S)/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1];
-      return state !== "Z" && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+      const inside = fs.readlinkSync(`/proc/${pid}/cwd`).startsWith(`${world.dir}/`);
+      return state !== "Z" && inside && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(name);
     } catch {
       return false;
     }
