@@ -132,7 +132,7 @@ static int fill(const char *plugin, struct stamp *s, const struct stamp *known, 
         const struct stamp_entry *old = known ? stamp_find(known, entry->path) : NULL;
         bool same = old && old->ino == entry->ino && old->size == entry->size &&
                     old->mtime_ns == entry->mtime_ns;
-        if (same && entry->mtime_ns + RACY_NS < known->taken_ns) {
+        if (known && same && entry->mtime_ns + RACY_NS < known->taken_ns) {
             memcpy(entry->hash, old->hash, sizeof entry->hash);
             continue;
         }

@@ -45,7 +45,7 @@ int step_npm(struct prepare *p, const char *what, const char *const *words, stru
     static const char *const always[] = { "--no-audit", "--no-fund", "--no-update-notifier" };
     const char *args[16] = { 0 };
     size_t n = 0;
-    for (; words[n] && n < 8; n++)
+    for (; n < 8 && words[n]; n++)
         args[n] = words[n];
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         args[n++] = always[i];
