@@ -15,7 +15,7 @@ async function accept(pod, args, more = {}) {
   return { code, report: JSON.parse(out), err };
 }
 
-const inside = (pod, script) => sh("nsenter", ["-t", String(pod.pid), "-m", "--", "sh", "-ec", script]);
+const inside = (pod, script) => sh("nsenter", ["-t", String(pod.pid), "-m", "-p", "--", "sh", "-ec", script]);
 
 // Breaks one thing, sees that criterion fail with evidence that names it, mends it again.
 async function fails(pod, id, evidence, args = [], more = {}) {

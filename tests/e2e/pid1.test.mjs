@@ -36,8 +36,10 @@ test("a tool child that left its session and ignores SIGTERM is gone after a cra
   const before = (await pod.service("opencode")).restarts;
   process.kill(await pod.hostPid("opencode"), "SIGKILL");
   await eventually("it is gone after the crash", () => processes("codev-stubborn-1").length === 0);
-  await eventually("OpenCode was restarted", async () => (await pod.service("opencode")).restarts > before);
-  await pod.ready();
+  await eventually("OpenCode was restarted and is ready", async () => {
+    const service = await pod.service("opencode");
+    return service.restarts > before && service.ready;
+  }, 60000);
   await leaveStubbornChild(pod, "codev-stubborn-2");
   const start = Date.now();
   const { code } = await pod.stop();

@@ -75,14 +75,35 @@ test("the boot ledger has a line for each boot", { skip }, async (t) => {
   for (const key of ["boot_id", "time", "version", "node", "volumes"]) assert.ok(key in boots[1], key);
 });
 
-test("the volume turns read-only and fills up while running: not ready, and ready again", { skip }, async (t) => {
-  const pod = await startPod({ plugin: "none", volume: 'mount -t tmpfs -o size=600m none "$STATE"' });
+const volume = async (pod) => (await pod.status()).volumes[0];
+
+test("the volume fills up while running: not ready and why; room again: ready", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none", volume: 'mount -t tmpfs -o size=300m none "$STATE"' });
   t.after(() => pod.end());
   await pod.ready();
-  const inside = (script) => sh("nsenter", ["-t", String(pod.pid), "-m", "--", "sh", "-c", script]);
+  const inside = (script) => sh("nsenter", ["-t", String(pod.pid), "-m", "-p", "--", "sh", "-c", script]);
+  inside(`dd if=/dev/zero of='${pod.home}/.local/fill' bs=1M count=290 2>/dev/null || true`);
+  await eventually("not ready", async () => (await fetch(`${pod.probes}/readyz`)).status === 503, 40000);
+  assert.match(await (await fetch(`${pod.probes}/readyz?verbose`)).text(), /MiB/);
+  inside(`rm '${pod.home}/.local/fill'`);
+  await pod.ready(40000);
+});
+
+test("the volume turns read-only while running: seen at once, and seen when it is writable again", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none" });
+  t.after(() => pod.end());
+  await pod.ready();
+  // The kernel refuses to make a mount read-only that has files open for writing.
+  for (const name of ["opencode", "gateway"]) {
+    await pod.ctl("stop", name);
+    await eventually(`${name} has stopped`, async () => (await pod.service(name)).state === "stopped");
+  }
+  const inside = (script) => sh("nsenter", ["-t", String(pod.pid), "-m", "-p", "--", "sh", "-c", script]);
   inside(`mount -o remount,ro '${pod.home}/.local'`);
-  await eventually("not ready", async () => (await fetch(`${pod.probes}/readyz`)).status === 503);
-  assert.match(await (await fetch(`${pod.probes}/readyz?verbose`)).text(), /read-only|readOnly/);
+  await eventually("a finding", async () => (await volume(pod)).findings.some((f) => f.code === "read_only"), 5000);
+  assert.match(pod.log, /read-only/);
   inside(`mount -o remount,rw '${pod.home}/.local'`);
+  await eventually("fine again", async () => (await volume(pod)).ok, 5000);
+  for (const name of ["gateway", "opencode"]) await pod.ctl("start", name);
   await pod.ready(40000);
 });
