@@ -11,6 +11,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/feed.h"
+#include "bridge/gateway/core/private.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/core/summary.h"
 #include "bridge/gateway/core/table.h"
@@ -808,6 +809,39 @@ START_TEST(orders_need_a_session_and_a_way)
 }
 END_TEST
 
+static bool is_error(void)
+{
+    return session_status("ses_1") == SESSION_ERROR;
+}
+
+START_TEST(accepted_but_never_begun_is_said)
+{
+    status("ses_1", SESSION_IDLE, "", 1);
+    core->watch_ms = 30;
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "hi", &ann, NULL, NULL), 0);
+    answer(0, "ses_1");
+    uint64_t end = clock_mono_ms() + 20000;
+    while (!is_error() && clock_mono_ms() < end)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    ck_assert(is_error());
+}
+END_TEST
+
+START_TEST(accepted_and_begun_is_not)
+{
+    status("ses_1", SESSION_IDLE, "", 1);
+    core->watch_ms = 1;
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "hi", &ann, NULL, NULL), 0);
+    answer(0, "ses_1");
+    ck_assert_ptr_nonnull(core->watches);
+    status("ses_1", SESSION_BUSY, "", 2);
+    ck_assert_ptr_null(core->watches);
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "hi", &ann, NULL, NULL), 0);
+    answer(-EPERM, "");
+    ck_assert_ptr_null(core->watches); /* refused: that is said by its answer */
+}
+END_TEST
+
 /* ---------------------------------------------------------------- summaries */
 
 static const struct {
@@ -887,6 +921,8 @@ int main(void)
     tcase_add_test(t, session_first_appears_with_its_author);
     tcase_add_test(t, held_session_of_another_is_told_too);
     tcase_add_test(t, orders_need_a_session_and_a_way);
+    tcase_add_test(t, accepted_but_never_begun_is_said);
+    tcase_add_test(t, accepted_and_begun_is_not);
     tcase_add_checked_fixture(d, setup_deadline, teardown);
     tcase_add_test(d, deadline_denies);
     suite_add_tcase(s, plain);

@@ -467,8 +467,7 @@ static const char *const bad_frames[] = {
     "{\"type\":\"permission.asked\",\"seq\":1,\"session_id\":\"s\",\"permission\":[]}",
     "{\"type\":\"permission.asked\",\"seq\":1,\"session_id\":\"s\",\"permission\":{\"id\":7}}",
     "{\"type\":\"permission.asked\",\"seq\":1,\"permission\":{\"id\":\"per_1\"}}",
-    "{\"type\":\"permission.replied\",\"seq\":1,\"session_id\":\"s\",\"permission_id\":\"x\","
-    "\"reply\":\"maybe\"}",
+    "{\"type\":\"permission.replied\",\"seq\":1,\"session_id\":\"s\",\"permission_id\":\"x\"}",
     "{\"type\":\"session.created\",\"seq\":1,\"session_id\":\"s\",\"session\":\"x\"}",
     "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":7}",
     "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"\"}",

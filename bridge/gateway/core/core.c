@@ -28,6 +28,7 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
         .store = store,
         .http = http,
         .deadline_ms = deadline_ms,
+        .watch_ms = CORE_WATCH_MS,
     };
     (void)uv_timer_init(loop, &core->deadline_timer);
     (void)uv_timer_init(loop, &core->stop_timer);
@@ -58,6 +59,7 @@ void core_free(struct core *core)
     if (!core)
         return;
     delivery_free_all(core);
+    watch_free_all(core);
     while (core->ways)
         core_way_remove(core->ways);
     uv_close((uv_handle_t *)&core->deadline_timer, core_closed);

@@ -80,8 +80,8 @@ struct request {
 };
 
 enum activity_kind {
-    ACTIVITY_TEXT,      /* `text`: the whole text so far of part `id` */
-    ACTIVITY_TOOL,      /* `text`: one line "bash: ls", `status`: running|completed|error */
+    ACTIVITY_TEXT, /* `text`: the whole text so far of part `id` */
+    ACTIVITY_TOOL, /* `text`: one line "bash: ls", `status`: running|completed|error */
     ACTIVITY_MILESTONE,
     ACTIVITY_ERROR,
     ACTIVITY_MAX,
@@ -135,8 +135,8 @@ void core_request_shown(struct core *core, const char *connector, const char *po
 typedef void core_done_fn(void *data, int error, const char *message, const char *session_id);
 
 struct session_start {
-    const char *pod;       /* NULL: the only one, or the first connected */
-    const char *directory; /* NULL: the pod's default */
+    const char *pod;                            /* NULL: the only one, or the first connected */
+    const char *directory;                      /* NULL: the pod's default */
     const char *title, *prompt, *agent, *model; /* NULL: default; model "provider/model" */
     const struct actor *actor;
 };

@@ -15,6 +15,7 @@ struct order {
     struct core *core;
     const char *what; /* "session.start", … */
     char *pod, *session_id, *directory, *by;
+    bool prompts; /* OpenCode shall begin to work */
     core_done_fn *done;
     void *data;
 };
@@ -57,6 +58,8 @@ static void order_done(void *data, int error, const char *message, const char *s
     struct order *o = data;
     if (error < 0)
         log_warn("%s of %s failed: %s", o->what, o->session_id, message);
+    else if (o->prompts)
+        watch_begin(o->core, o->pod, session_id && *session_id ? session_id : o->session_id);
     if (o->done)
         o->done(o->data, error, message, session_id && *session_id ? session_id : o->session_id);
     order_free(o);
@@ -140,6 +143,7 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
         .agent = s->agent,
         .model = s->model,
     };
+    o->prompts = s->prompt && *s->prompt;
     core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
     core->starting++;
     int r = w->ops->start(w->data, &start, start_done, o);
@@ -195,6 +199,7 @@ int core_session_message(struct core *core, const char *pod, const char *session
     struct order *o = order_for(core, "session.message", pod, session_id, actor, done, data, &r);
     if (!o)
         return r;
+    o->prompts = true;
     core_audit(core, actor, "session.message", session_id, "");
     struct way_message m = { .session_id = session_id, .directory = o->directory, .text = text };
     r = w->ops->message(w->data, &m, order_done, o);

@@ -9,6 +9,7 @@
 #define CORE_CONNECTORS_MAX    8
 #define CORE_OPEN_REQUESTS_MAX 4000
 #define CORE_STARTING_MAX      16
+#define CORE_WATCH_MS          15000 /* OpenCode turns busy after at most 1.4 s */
 
 struct way {
     struct way *next;
@@ -22,6 +23,7 @@ struct way {
 
 struct delivery;
 struct telling;
+struct watch;
 
 struct core {
     uv_loop_t *loop;
@@ -37,6 +39,8 @@ struct core {
 
     struct way *ways;
     struct delivery *deliveries;
+    struct watch *watches;
+    uint64_t watch_ms;
     unsigned open_requests;
 
     /* While somebody's session_start is under way, new sessions are not told yet, so that they
@@ -91,3 +95,9 @@ unsigned requests_count_open(struct core *core);
 int delivery_start(struct core *core, const char *pod, const char *id);
 void delivery_kick(struct core *core, const char *pod);
 void delivery_free_all(struct core *core);
+
+/* ---- prompts that were accepted (watch.c) ---- */
+void watch_begin(struct core *core, const char *pod, const char *session_id);
+/* A status came: the prompt is being worked on, or failed. */
+void watch_status(struct core *core, const char *pod, const char *session_id);
+void watch_free_all(struct core *core);

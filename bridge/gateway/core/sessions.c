@@ -258,6 +258,7 @@ int core_feed_status(const struct feed *f, const struct feed_status *s)
     struct setting_status t = { .f = f, .s = s };
     if (!*s->session_id || strlen(s->session_id) > 256)
         return -EINVAL;
+    watch_status(core, f->pod, s->session_id);
     int r = session_touch(f, s->session_id,
                           s->root_session_id && *s->root_session_id ? s->root_session_id
                                                                     : s->session_id);
