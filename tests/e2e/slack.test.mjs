@@ -410,8 +410,13 @@ describe("a session", () => {
     await slack.control("redeliver", { event_id: sent.event_ids[0] });
     await eventually("delivered again", async () =>
       (await slack.control(`acks?event_id=${sent.event_ids[0]}`)).filter((e) => e.outcome === "acked").length >= 2);
+    await slack.control("message", { user: "alice", channel: "dm", text: "@@text And another." });
+    await eventually("what came after it is answered", async () =>
+      (await slack.control(`messages?user_dm=${ALICE}`)).some((x) => x.text === "And another."));
     await sleep(500);
     assert.equal((await answers()).length, 1);
+    const prompts = (await slack.control(`messages?user_dm=${ALICE}&from=bot`)).filter((x) => x.thread_ts === sent.ts);
+    assert.equal(prompts.length, 2, "a card and an answer");
   });
 });
 
