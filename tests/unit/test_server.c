@@ -823,8 +823,32 @@ START_TEST(a_peer_that_answers_no_ping_is_gone)
 {
     start_ws(20);
     open_ws();
-    net_until(&loop, net_read(&peer) && memmem(peer.got, peer.len, "\x89\0", 2));
+    net_until(&loop, net_read(&peer) && memchr(peer.got, 0x89, peer.len));
     net_until(&loop, close_count == 1 && net_ended(&peer));
+    finish();
+}
+END_TEST
+
+/* A masked pong with the ping's payload, as browsers and Bun answer, keeps it open: four times as
+ * many pings are answered as may stay unanswered. */
+START_TEST(a_peer_that_answers_pings_stays)
+{
+    start_ws(20);
+    open_ws();
+    net_until(&loop, net_read(&peer) && memmem(peer.got, peer.len, "\r\n\r\n", 4));
+    size_t at = (size_t)((char *)memmem(peer.got, peer.len, "\r\n\r\n", 4) - (char *)peer.got) + 4;
+    for (int answered = 0; answered < 12;) {
+        net_until(&loop, close_count || (net_read(&peer) && peer.len >= at + 2));
+        ck_assert_uint_eq(close_count, 0);
+        size_t len = (unsigned char)peer.got[at + 1];
+        net_until(&loop, net_read(&peer) && peer.len >= at + 2 + len);
+        if ((unsigned char)peer.got[at] == 0x89) {
+            send_frame(0x8a, peer.got + at + 2, len);
+            answered++;
+        }
+        at += 2 + len;
+    }
+    ck_assert_uint_eq(close_count, 0);
     finish();
 }
 END_TEST
@@ -883,6 +907,7 @@ static Suite *make_suite(void)
     tcase_add_test(ws, early_frames_are_kept);
     tcase_add_loop_test(ws, close_codes_say_why, 0, (int)ARRAY_SIZE(enders));
     tcase_add_test(ws, a_peer_that_answers_no_ping_is_gone);
+    tcase_add_test(ws, a_peer_that_answers_pings_stays);
     tcase_add_test(ws, a_cut_connection_is_told_once);
     suite_add_tcase(s, ws);
     return s;
