@@ -370,6 +370,7 @@ describe("the API", () => {
     const control = new AbortController();
     const list = [];
     const response = await fetch(`${world.url}/api/events${query}`, { headers: { authorization: `Bearer ${world.token}`, ...headers }, signal: AbortSignal.any([control.signal, AbortSignal.timeout(30000)]) });
+    if (response.status !== 200) return list;
     assert.equal(response.headers.get("x-accel-buffering"), "no");
     let text = "";
     for await (const chunk of response.body) {
@@ -406,6 +407,27 @@ describe("the API", () => {
     }
   });
 
+  test("too many streams are refused; those that close make room", async () => {
+    const control = new AbortController();
+    const open = () => fetch(`${world.url}/api/events`, { headers: { authorization: `Bearer ${world.token}` }, signal: control.signal });
+    const answers = [];
+    while (answers.length < 70 && answers.at(-1)?.status !== 503) answers.push(await open());
+    assert.equal(answers.at(-1).status, 503);
+    assert.ok(answers.length > 20, `only ${answers.length - 1} streams`);
+    control.abort();
+    await eventually("there is room again", async () => (await events({}, (l) => l.length >= 1))[0]?.event === "ready");
+  });
+
+  test("clients that go away before the answer harm nobody", async () => {
+    for (const ms of [0, 1, 5, 20, 50]) {
+      const signal = AbortSignal.timeout(ms);
+      const body = JSON.stringify({ prompt: "hello" });
+      await fetch(`${world.url}/api/sessions`, { method: "POST", body, signal, headers: { ...json, authorization: `Bearer ${world.token}` } }).catch(() => {});
+    }
+    const { status } = await world.post("/api/sessions", { prompt: "hello" });
+    assert.equal(status, 201);
+  });
+
   test("wrong logins are limited, right ones with a long token are not", async () => {
     const attempt = (token) => world.raw("/api/login", { method: "POST", auth: "", headers: json, body: JSON.stringify({ token }) });
     const statuses = [];
@@ -421,9 +443,12 @@ describe("the API", () => {
     const page = await open(t);
     const told = events({}, (l) => l.some((e) => e.event === "stopping"));
     await eventually("both streams are open", async () => page.evaluate(() => !document.getElementById("app").hidden));
+    const hanging = world.post("/api/sessions", { prompt: "hello" }).catch((e) => e);
     const stopped = world.stopGateway("SIGTERM");
     assert.ok((await told).some((e) => e.event === "stopping"));
-    assert.equal((await stopped).code, 0);
+    const ended = await stopped;
+    assert.equal(ended.code, 0, ended.err);
+    assert.ok([201, 503, undefined].includes((await hanging).status));
     await world.startGateway();
     await world.prompt(bash("touch back-1"));
     await card(page, "touch back-1").waitFor({ timeout: 20000 });

@@ -126,6 +126,8 @@ static const struct {
     { "a.team.example", true },
     { "b.c.lab.example:443", true },
     { "team.example", false },
+    { ".team.example", false },
+    { ".localhost", false },
     { "xteam.example", false },
     { "evil.example", false },
     { "localhost.evil.example", false },

@@ -181,10 +181,8 @@ static int send_start(struct events *ev, struct server_request *r, const char *l
 int events_stream(struct events *ev, struct server_request *r, const char *const *headers,
                   const char *last_id, uint64_t login)
 {
-    _cleanup_free_ char *seen = strdup(last_id ? last_id : ""); /* `r` owns it */
     struct events_stream *s = calloc(1, sizeof *s);
-    if (!s || !seen) {
-        free(s);
+    if (!s) {
         server_reply(r, 500, "application/json", headers, "{}", 2);
         return -ENOMEM;
     }
@@ -199,7 +197,7 @@ int events_stream(struct events *ev, struct server_request *r, const char *const
     ev->streams = s;
     ev->stream_count++;
     server_request_on_gone(r, stream_gone, s);
-    if (send_start(ev, r, seen) < 0)
+    if (send_start(ev, r, last_id) < 0)
         stream_end(s);
     return 0;
 }

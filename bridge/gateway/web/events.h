@@ -39,9 +39,9 @@ void events_supersede(struct events *ev, uint64_t id);
 /* To all who listen now; not kept, without an id. */
 void events_tell(struct events *ev, const char *type, const char *json);
 
-/* Begins a stream, or answers 500 (-errno). `last_id`: what the reader has seen; NULL or "":
- * nothing, it then hears of new ones only. Begins with the event `ready` (or `reset`, when what was
- * missed is not there any more). The login it ends with: `login`, 0 none. */
+/* Begins a stream, or answers 500 (-errno). `last_id` (may be the request's): what the reader has
+ * seen; NULL or "": nothing, it then hears of new ones only. Begins with the event `ready` (or
+ * `reset`, when what was missed is not there any more). The login it ends with: `login`, 0 none. */
 int events_stream(struct events *ev, struct server_request *r, const char *const *headers,
                   const char *last_id, uint64_t login);
 bool events_full(const struct events *ev);

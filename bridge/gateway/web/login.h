@@ -10,8 +10,8 @@
 
 struct store;
 
-#define LOGINS_MAX     64 /* the oldest goes for a new one */
-#define LOGIN_LIFE_MS  ((int64_t)30 * 24 * 3600 * 1000)
+#define LOGINS_MAX       64 /* the oldest goes for a new one */
+#define LOGIN_LIFE_MS    ((int64_t)30 * 24 * 3600 * 1000)
 #define LOGIN_NAME_CHARS 60 /* characters */
 
 struct login {

@@ -5,6 +5,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/jsonw.h"
+#include "base/core/log.h"
 #include "bridge/gateway/web/internal.h"
 
 /* Of one line, "" when the value is empty: the browser then forgets the cookie. */
@@ -46,6 +47,8 @@ void login_post(struct call *c)
     int status = access_check_token(body.token, &w->rules, server_request_peer(c->request),
                                     &w->limiter, clock_wall_ms(), &c->who);
     if (status != 0) {
+        if (status == 401) /* past the limit it would only fill the log */
+            log_warn("a login from %s was refused", server_request_peer(c->request));
         answer_refused(c, status);
         return;
     }

@@ -1,9 +1,9 @@
 #include "bridge/gateway/web/transcript.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/core/cleanup.h"
 #include "base/core/utf8.h"
 
 static void entry_release(struct transcript_entry *e)
@@ -26,11 +26,6 @@ static void transcript_free(struct transcript *t)
     free(t->pod);
     free(t->session_id);
     free(t);
-}
-
-static void transcript_free_ptr(struct transcript **t)
-{
-    transcript_free(*t);
 }
 
 void transcripts_release(struct transcripts *t)
@@ -68,15 +63,18 @@ static struct transcript *transcript_for(struct transcripts *t, const char *pod,
     struct transcript *found = transcripts_find(t, pod, session_id);
     if (found)
         return found;
-    _cleanup_(transcript_free_ptr) struct transcript *fresh = calloc(1, sizeof *fresh);
+    struct transcript *fresh = calloc(1, sizeof *fresh);
     if (!fresh)
         return NULL;
     fresh->pod = strdup(pod);
     fresh->session_id = strdup(session_id);
-    if (!fresh->pod || !fresh->session_id)
+    if (!fresh->pod || !fresh->session_id) {
+        transcript_free(fresh);
         return NULL;
+    }
     size_t at = place_for_new(t);
-    return t->sessions[at] = TAKE_PTR(fresh);
+    t->sessions[at] = fresh;
+    return fresh;
 }
 
 /* The newest first: what changes is almost always the last. */

@@ -59,10 +59,12 @@ const stream = new Stream({
 
 async function load() {
   try {
-    const [links, sessions, requests] = await Promise.all([api("/api/health"), api("/api/sessions"), api("/api/requests?all=1")]);
+    const [links, sessions, all, open] = await Promise.all(["/api/health", "/api/sessions", "/api/requests?all=1", "/api/requests"].map((path) => api(path)));
     showLinks(links);
     session.showSessions(sessions.sessions);
-    showRequests(requests.requests);
+    // The list of all is cut: a request may wait for longer than it reaches back.
+    const late = new Set(all.requests.map((r) => `${r.pod}/${r.id}`));
+    showRequests([...all.requests, ...open.requests.filter((r) => !late.has(`${r.pod}/${r.id}`))]);
     session.refresh();
   } catch (error) {
     if (error.status !== 401) say(error.message);
@@ -83,7 +85,7 @@ function show(part) {
 }
 
 async function route(moveFocus) {
-  const [, part, pod, id] = location.hash.split("/").map(decodeURIComponent);
+  const [, part, pod, id] = location.hash.split("/").map(decoded);
   if (part === "session" && pod && id) {
     show("session");
     if (moveFocus) $("session-title").focus();
@@ -178,11 +180,19 @@ function leave() {
   $("token").focus();
 }
 
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
 // A link's token is in the fragment, which no server sees; it leaves the address at once.
 async function fragmentLogin() {
-  const found = /^#(?:token=)?([A-Za-z0-9._~%+=-]{8,})$/.exec(location.hash);
+  const found = /^#token=(.+)$/.exec(location.hash);
   if (!found) return false;
-  const token = decodeURIComponent(found[1]);
+  const token = decoded(found[1]);
   history.replaceState(null, "", "/");
   try {
     await login(token, "");
