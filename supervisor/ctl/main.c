@@ -31,7 +31,7 @@ static const struct command commands[] = {
       "the verdict of a probe as exit status 0 or 1" },
     { "token", ctl_token, NULL, "", 0, 0, "", "print the token of the web page and the API" },
     { "password", ctl_password, NULL, "", 0, 0, "", "print OpenCode's password" },
-    { "open", ctl_open, NULL, "", 0, 0, "", "print a link that logs in to the web page" },
+    { "open", ctl_open, NULL, "", 0, 0, "", "print a link that logs in to the web page, once" },
     { "accept", NULL, ctl_exec_accept, "", 0, 0, "[OPTIONS]", "test the eleven criteria" },
     { "plugin", ctl_plugin, NULL, "j", 1, 1, "status|install",
       "the bridge plugin: how it is, or put it in its place" },

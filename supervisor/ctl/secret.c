@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/control.h"
+#include "base/core/ticket.h"
+
 static int ask_secret(const char *name, cJSON **ret)
 {
     const char *words[] = { "secret", name, NULL };
@@ -65,14 +68,17 @@ int ctl_open(const struct ctl_options *o, int argc, char **argv)
     (void)o;
     (void)argc;
     (void)argv;
-    _cleanup_json_ cJSON *answer = NULL;
-    int status = ask_secret("CODEV_TOKEN", &answer);
-    if (status != CTL_OK)
-        return status;
+    struct error e = ERROR_INIT;
+    char dir[100], ticket[SECRET_TEXT_SIZE];
     _cleanup_free_ char *address = gateway_address();
     if (!address)
         return CTL_NOT_WELL;
+    if (control_runtime_dir(dir, sizeof dir, &e) < 0 || ticket_make(dir, ticket, &e) < 0) {
+        ctl_complain("%s. Open %s/login and give the token that `codevctl token` prints", e.message,
+                     address);
+        return CTL_NOT_WELL;
+    }
     /* In the fragment, which a browser sends to no server: it ends up in no access log. */
-    (void)printf("%s/login#token=%s\n", address, json_str(answer, "value", ""));
+    (void)printf("%s/login#token=%s\n", address, ticket);
     return CTL_OK;
 }

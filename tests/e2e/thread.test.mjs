@@ -64,6 +64,22 @@ describe("with Slack and the plugin", { skip }, () => {
     await clean();
   });
 
+  test("the link of codevctl open logs in to the web page, once", async () => {
+    const link = (await pod.ctl("open")).out.trim();
+    const token = /^http:\/\/127\.0\.0\.1:\d+\/login#token=([0-9a-f]{64})$/.exec(link)?.[1];
+    assert.ok(token, link);
+    const login = () =>
+      fetch(`${pod.api}/api/login`, {
+        method: "POST",
+        headers: { "content-type": "application/json", origin: pod.api },
+        body: JSON.stringify({ token }),
+      });
+    const first = await login();
+    assert.equal(first.status, 200);
+    assert.match(first.headers.get("set-cookie"), /HttpOnly; SameSite=Strict/);
+    assert.equal((await login()).status, 401);
+  });
+
   test("denied on the web page with a reason that reaches the model", async () => {
     const id = await pod.prompt(bash("echo no > thread-2"));
     const message = await shown("thread-2");

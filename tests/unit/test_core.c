@@ -8,6 +8,7 @@
 #include "base/core/log.h"
 #include "base/core/parse.h"
 #include "base/core/secrets.h"
+#include "base/core/ticket.h"
 #include "base/core/utf8.h"
 #include "base/json/json.h"
 
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[256];
@@ -556,6 +558,41 @@ START_TEST(control_without_a_supervisor)
 }
 END_TEST
 
+START_TEST(a_login_ticket_works_once)
+{
+    char ticket[SECRET_TEXT_SIZE], other[SECRET_TEXT_SIZE], path[512];
+    struct error e = ERROR_INIT;
+    ck_assert_int_eq(ticket_make(dir, ticket, &e), 0);
+    ck_assert_int_eq(ticket_make(dir, other, &e), 0);
+    ck_assert_str_ne(ticket, other);
+    ck_assert(!ticket_use(dir, ""));
+    ck_assert(!ticket_use(dir, "../../etc/passwd"));
+    (void)snprintf(path, sizeof path, "%s/login-%s", dir, ticket);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert(ticket_use(dir, ticket));
+    ck_assert(!ticket_use(dir, ticket));
+    ck_assert_int_lt(access(path, F_OK), 0);
+    ck_assert(ticket_use(dir, other));
+}
+END_TEST
+
+START_TEST(a_login_ticket_expires)
+{
+    char ticket[SECRET_TEXT_SIZE], next[SECRET_TEXT_SIZE], path[512];
+    struct timespec old[2] = { { .tv_sec = time(NULL) - TICKET_LIFE_S - 5 },
+                               { .tv_sec = time(NULL) - TICKET_LIFE_S - 5 } };
+    for (int removed = 0; removed < 2; removed++) {
+        ck_assert_int_eq(ticket_make(dir, ticket, NULL), 0);
+        (void)snprintf(path, sizeof path, "%s/login-%s", dir, ticket);
+        ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+        if (removed) /* by the next one that is made */
+            ck_assert_int_eq(ticket_make(dir, next, NULL), 0);
+        ck_assert_int_eq(access(path, F_OK), removed ? -1 : 0);
+        ck_assert(!ticket_use(dir, ticket));
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("core");
@@ -586,6 +623,8 @@ static Suite *make_suite(void)
     tcase_add_test(f, secrets_come_by_pipe_environment_and_file);
     tcase_add_test(f, secrets_that_cannot_be_read_are_said);
     tcase_add_test(f, control_without_a_supervisor);
+    tcase_add_test(f, a_login_ticket_works_once);
+    tcase_add_test(f, a_login_ticket_expires);
     tcase_add_loop_test(f, control_call_by_table, 0, (int)ARRAY_SIZE(answers));
     suite_add_tcase(s, f);
     return s;

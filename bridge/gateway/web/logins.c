@@ -6,6 +6,7 @@
 #include "base/core/clock.h"
 #include "base/core/jsonw.h"
 #include "base/core/log.h"
+#include "base/core/ticket.h"
 #include "bridge/gateway/web/internal.h"
 
 /* Of one line, "" when the value is empty: the browser then forgets the cookie. */
@@ -44,8 +45,11 @@ void login_post(struct call *c)
         answer_error(c, e.status, e.code, e.e.message);
         return;
     }
-    int status = access_check_token(body.token, &w->rules, server_request_peer(c->request),
-                                    &w->limiter, clock_wall_ms(), &c->who);
+    /* The token, or a link of `codevctl open`, which works once. */
+    int status = ticket_use(core_settings(w->core)->runtime_dir, body.token)
+                     ? 0
+                     : access_check_token(body.token, &w->rules, server_request_peer(c->request),
+                                          &w->limiter, clock_wall_ms(), &c->who);
     if (status != 0) {
         if (status == 401) /* past the limit it would only fill the log */
             log_warn("a login from %s was refused", server_request_peer(c->request));

@@ -1,0 +1,72 @@
+#include "base/core/ticket.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+
+#define PREFIX "login-"
+
+static bool is_ticket(const char *text)
+{
+    return strlen(text) == SECRET_TEXT_SIZE - 1 &&
+           strspn(text, "0123456789abcdef") == SECRET_TEXT_SIZE - 1;
+}
+
+static bool is_fresh(const struct stat *st)
+{
+    time_t now = time(NULL);
+    return S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_mtime <= now + 1 &&
+           now - st->st_mtime <= TICKET_LIFE_S;
+}
+
+static void remove_expired(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct stat st;
+    if (!dir) {
+        if (fd >= 0)
+            (void)close(fd);
+        return;
+    }
+    for (struct dirent *d; (d = readdir(dir));)
+        if (strncmp(d->d_name, PREFIX, strlen(PREFIX)) == 0 &&
+            fstatat(dirfd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !is_fresh(&st))
+            (void)unlinkat(dirfd, d->d_name, 0);
+    (void)closedir(dir);
+}
+
+int ticket_make(const char *dir, char out[SECRET_TEXT_SIZE], struct error *e)
+{
+    char name[sizeof PREFIX + SECRET_TEXT_SIZE];
+    _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return error_set_errno(e, -errno, "cannot open the runtime folder %s", dir);
+    remove_expired(dirfd);
+    int r = secret_generate(out);
+    if (r < 0)
+        return error_set_errno(e, r, "no random bytes");
+    (void)snprintf(name, sizeof name, PREFIX "%s", out);
+    _cleanup_fd_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 ? error_set_errno(e, -errno, "cannot make a ticket in %s", dir) : 0;
+}
+
+bool ticket_use(const char *dir, const char *text)
+{
+    char name[sizeof PREFIX + SECRET_TEXT_SIZE];
+    struct stat st;
+    if (!is_ticket(text))
+        return false;
+    (void)snprintf(name, sizeof name, PREFIX "%s", text);
+    _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0 || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    return unlinkat(dirfd, name, 0) == 0 && is_fresh(&st);
+}
