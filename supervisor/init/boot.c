@@ -121,6 +121,8 @@ static void on_helper_end(struct helper *h, bool complete)
             (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
     if (sv->phase != PHASE_BOOT || refused_by_volumes(sv))
         return;
+    say(sv, LOG_LEVEL_INFO, "state folder %s, runtime folder %s",
+        sv->state_dir[0] ? sv->state_dir : "none", sv->runtime_dir[0] ? sv->runtime_dir : "none");
     volumes_watch_begin(sv);
     boot_services(sv);
 }
@@ -129,7 +131,7 @@ static void on_compiled(struct supervisor *sv, struct plan_block *plan, const ch
 {
     if (!plan) {
         char why[600];
-        (void)snprintf(why, sizeof why, "bad configuration: %s", error);
+        (void)snprintf(why, sizeof why, "configuration: %s", error);
         stop_begin(sv, EXIT_CONFIG, why);
         return;
     }

@@ -55,6 +55,7 @@ static void start(struct guard *g, const struct spawn_spec *spec)
     (void)close(fds[1]);
     g->exec_fd = fds[0];
     g->leader = g->group = pid;
+    tell(g, (struct guard_message){ GUARD_FORKED, .pid = pid });
 }
 
 /* End of file means that exec closed the pipe. */

@@ -19,6 +19,7 @@
 #include "supervisor/init/spawn.h"
 
 enum guard_what {
+    GUARD_FORKED,  /* the process that is to become the program; pid */
     GUARD_STARTED, /* exec succeeded; pid */
     GUARD_FAILED,  /* exec or a step before it failed; step, error */
     GUARD_EXITED,  /* the program ended; pid, status; what it left is killed next */

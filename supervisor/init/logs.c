@@ -164,6 +164,8 @@ static void on_readable(struct source *source, uint32_t events)
 {
     struct log_stream *s = source->arg;
     (void)events;
+    if (!s->channel->pid && s->channel->find_pid)
+        s->channel->find_pid(s->channel);
     for (size_t n = 0; n < READ_ROUND / LOGLINE_MAX && stream_read(s); n++)
         continue;
 }

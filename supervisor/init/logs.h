@@ -24,7 +24,9 @@ struct log_stream {
 struct log_channel {
     struct logs *logs;
     char name[LOG_NAME_MAX];
-    int pid; /* whose lines these are now; 0: nobody's */
+    int pid;                                 /* whose lines these are now; 0: nobody's */
+    void (*find_pid)(struct log_channel *c); /* asked when there are lines and pid is 0; or NULL */
+    void *arg;
     struct log_stream out, err;
     struct buf ring; /* entries: struct log_entry, then the line */
     size_t cursor;   /* of logs_tail() */

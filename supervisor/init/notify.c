@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -109,14 +108,12 @@ int notify_open(struct supervisor *sv)
     sv->notify.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (sv->notify.fd < 0)
         return -errno;
-    /* A service may run as another user; who sent it is checked by pid. */
+    /* Who sent it is checked by pid. */
     int r = setsockopt(sv->notify.fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ||
                     bind(sv->notify.fd, (const struct sockaddr *)&addr, sizeof addr) < 0
                 ? -errno
                 : loop_add(&sv->loop, &sv->notify, EPOLLIN);
     if (r < 0)
         loop_close(&sv->loop, &sv->notify);
-    else
-        (void)chmod(addr.sun_path, 0666);
     return r;
 }

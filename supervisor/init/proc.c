@@ -65,11 +65,14 @@ static void guard_lost(struct proc *p)
 static void take_message(struct proc *p, const struct guard_message *m)
 {
     switch ((enum guard_what)m->what) {
-    case GUARD_STARTED:
+    case GUARD_FORKED:
         p->leader = m->pid;
+        break;
+    case GUARD_STARTED:
         p->fn(p, PROC_STARTED);
         break;
     case GUARD_FAILED:
+        p->leader = 0;
         p->failed = true;
         p->failure = (struct spawn_failure){ .step = m->step, .error = m->error };
         p->fn(p, PROC_FAILED);
@@ -113,12 +116,17 @@ static void on_message(struct source *s, uint32_t events)
     }
 }
 
+void proc_poll(struct proc *p)
+{
+    if (p->sock.fd >= 0)
+        on_message(&p->sock, EPOLLIN);
+}
+
 static void on_guard_exit(struct child *c, int status)
 {
     struct proc *p = c->arg;
     (void)status;
-    if (p->sock.fd >= 0)
-        on_message(&p->sock, EPOLLIN);
+    proc_poll(p);
     if (p->done || p->failed)
         gone(p);
     else

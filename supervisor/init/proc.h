@@ -24,7 +24,7 @@ struct proc {
     struct timer stuck;  /* the guard's cleaning takes too long */
     struct helper sweep; /* does it in the guard's place, when the guard was killed */
     char mark[96];
-    pid_t leader; /* 0 when it does not run */
+    pid_t leader; /* 0 when it does not run; set before the program can write a byte */
     bool exited, failed, stopping;
     bool done;         /* the guard said that nothing is left */
     pid_t last_leader; /* of a guard that was killed */
@@ -45,6 +45,8 @@ static inline bool proc_active(const struct proc *p)
 /* Before its memory goes away; it must not be active. */
 void proc_release(struct proc *p);
 
+/* Takes in what the guard has told already, for who must know now. */
+void proc_poll(struct proc *p);
 void proc_signal(struct proc *p, int signal); /* to its process group */
 void proc_stop(struct proc *p, int signal);   /* the same, as the start of an orderly stop */
 void proc_kill(struct proc *p);               /* everything, now */

@@ -49,7 +49,7 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
     if (was_removed) {
         jsonw_str(&c->w[STARTED], NULL, s->name);
         service_event(s, EV_START, "it is in the configuration again");
-    } else if (!same && s->wanted) {
+    } else if (!same && s->state != SERVICE_STOPPED) { /* a person who stopped it meant it */
         jsonw_str(&c->w[RESTARTED], NULL, s->name);
         service_event(s, EV_RESTART, "its configuration changed");
     }

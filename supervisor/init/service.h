@@ -124,7 +124,6 @@ struct service {
     char last_exit[64]; /* "" when it has not ended yet */
     int last_code;
     bool gave_up;
-    bool wanted;
     bool removed; /* not in the plan any more: gone when stopped */
     char reason[SERVICE_REASON_MAX];
     struct service *next;

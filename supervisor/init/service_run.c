@@ -140,7 +140,6 @@ static void give_up(struct service *s, const char *reason)
 {
     bool ends_pod = s->cfg->critical || s->cfg->limit_then == PLAN_THEN_EXIT;
     s->gave_up = true;
-    s->wanted = false;
     set_state(s, SERVICE_FAILED, reason);
     if (!ends_pod || s->sv->phase == PHASE_STOPPING)
         return;
@@ -187,17 +186,14 @@ static void note_end(struct service *s)
 static void end_by_policy(struct service *s, const char *reason, uint64_t up_ms, bool success)
 {
     if (s->sv->phase == PHASE_STOPPING) {
-        s->wanted = false;
         set_state(s, SERVICE_STOPPED, reason);
         return;
     }
     switch (service_end_by_policy(s->cfg->type, s->cfg->restart, success)) {
     case END_DONE:
-        s->wanted = false;
         set_state(s, SERVICE_DONE, "");
         break;
     case END_STOPPED:
-        s->wanted = false;
         set_state(s, SERVICE_STOPPED, reason);
         break;
     case END_AGAIN:
@@ -233,7 +229,6 @@ static void act_wait(struct service *s, const char *reason)
         backoff_reset(&s->backoff);
         s->gave_up = false;
     }
-    s->wanted = true;
     timer_clear(&s->timer);
     set_state(s, SERVICE_WAITING, reason);
 }
@@ -259,7 +254,6 @@ static void act_launch(struct service *s, const char *reason)
 
 static void act_executed(struct service *s, const char *reason)
 {
-    s->log.pid = (int)s->proc.leader;
     (void)run_hook(s, &s->post_start, &s->cfg->post_start, s->cfg->post_start.timeout_ms);
     if (s->cfg->type == PLAN_TYPE_ONESHOT) {
         set_state(s, SERVICE_RUNNING, reason);
@@ -308,7 +302,6 @@ static void act_settle(struct service *s, const char *reason)
     memcpy(why, s->reason, sizeof why);
     switch (s->then) {
     case THEN_STOPPED:
-        s->wanted = false;
         set_state(s, SERVICE_STOPPED, why);
         break;
     case THEN_WAITING:
@@ -342,13 +335,11 @@ static void begin_stop(struct service *s, enum service_then then, const char *re
 
 static void act_stop(struct service *s, const char *reason)
 {
-    s->wanted = false;
     begin_stop(s, THEN_STOPPED, reason);
 }
 
 static void act_cancel(struct service *s, const char *reason)
 {
-    s->wanted = false;
     timer_clear(&s->timer);
     set_state(s, SERVICE_STOPPED, reason);
 }
@@ -397,7 +388,6 @@ static void act_then_stopped(struct service *s, const char *reason)
 {
     (void)reason;
     s->then = THEN_STOPPED;
-    s->wanted = false;
     if (s->hasty)
         proc_kill(&s->proc);
 }
@@ -406,7 +396,6 @@ static void act_then_waiting(struct service *s, const char *reason)
 {
     (void)reason;
     s->then = THEN_WAITING;
-    s->wanted = true;
 }
 
 static void act_none(struct service *s, const char *reason)
@@ -461,6 +450,14 @@ static void on_proc(struct proc *p, enum proc_event event)
     }
 }
 
+/* The program may write before the news of its start is read: both come in one round. */
+static void find_pid(struct log_channel *c)
+{
+    struct service *s = c->arg;
+    proc_poll(&s->proc);
+    c->pid = (int)s->proc.leader;
+}
+
 static void on_timer(struct timer *t)
 {
     service_event(t->arg, EV_TIMEOUT, "");
@@ -486,6 +483,8 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
     hook_init(s, &s->post_start, "post_start");
     service_checks_init(s);
     int r = log_channel_open(&s->log, &sv->logs, s->name);
+    s->log.find_pid = find_pid;
+    s->log.arg = s;
     if (r < 0)
         say(sv, LOG_LEVEL_WARN, "service %s: its output is lost, no pipes could be made: %s",
             s->name, strerror(-r));

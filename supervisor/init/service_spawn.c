@@ -17,6 +17,8 @@ void supervisor_environment(const struct supervisor *sv, struct env *env)
 {
     for (size_t i = 0; i < sv->environment.count; i++)
         env_put(env, sv->environment.vars[i]);
+    env_unset(env, "CODEV_SECRETS_FD"); /* of whoever started us: not ours to hand on */
+    env_unset(env, "NOTIFY_SOCKET");
     env_set(env, "CODEV_RUNTIME_DIR", sv->runtime_dir);
     env_set(env, "CODEV_BOOT_ID", sv->logs.boot_id);
     if (!env_get(env, "CODEV_POD")) {

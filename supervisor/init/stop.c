@@ -17,6 +17,7 @@
 
 #define STOP_TIMEOUT_MS 25000 /* before a plan says otherwise */
 #define SWEEP_ROUND_MS  10
+#define SWEEP_MS        1000 /* then the kernel, which ends the namespace with PID 1, does the rest */
 #define GROUPS_MAX      64
 
 void termination_log(const char *text)
@@ -36,9 +37,12 @@ static uint64_t left_ms(const struct supervisor *sv)
 static void sweep(struct supervisor *sv)
 {
     if (!sv->stop.sweeping) {
-        sv->stop.sweeping = true;
         say(sv, LOG_LEVEL_INFO, "all services have stopped, %llu ms of the budget are left",
             (unsigned long long)left_ms(sv));
+        sv->stop.sweeping = true;
+        /* Another user's processes, or zombies of a parent outside, would keep us for ever. */
+        uint64_t last = clock_mono_ms() + SWEEP_MS;
+        sv->stop.deadline_ms = last < sv->stop.deadline_ms ? last : sv->stop.deadline_ms;
     }
     /* As PID 1 "all" is this pod's processes; elsewhere only what is below us. */
     bool gone =

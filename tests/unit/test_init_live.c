@@ -318,7 +318,7 @@ START_TEST(a_stubborn_service_is_killed_at_its_grace)
 END_TEST
 
 /* How the service that left something behind ends. */
-enum { BY_STOP, BY_CRASH, BY_GUARD, BY_POD_STOP, BY_MAX };
+enum { BY_STOP, BY_CRASH, BY_GUARD, BY_HELD_GUARD, BY_POD_STOP, BY_MAX };
 
 START_TEST(what_a_service_leaves_behind_is_gone)
 {
@@ -345,6 +345,10 @@ START_TEST(what_a_service_leaves_behind_is_gone)
         break;
     case BY_GUARD:
         ck_assert_int_eq(kill(guard, SIGKILL), 0);
+        break;
+    case BY_HELD_GUARD:
+        ck_assert_int_eq(kill(guard, SIGSTOP), 0);
+        (void)POD_ASK("stop", "leaver");
         break;
     default:
         ck_assert_int_eq(pod_stop(&pod, 10000), 0);
@@ -703,7 +707,10 @@ START_TEST(logs_and_notes_are_kept_for_those_who_ask)
                                          "\"stream\":\"stderr\"" };
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) /* two pipes: in any order */
         POD_EVENTUALLY(&pod, strstr(POD_ASK("logs", "talker", "10"), parts[i]));
+    ck_assert_int_eq(pod_number(POD_ASK("logs", "talker", "10"), "pid"),
+                     pod_number(pod_service_status("talker"), "pid"));
     ck_assert_ptr_nonnull(strstr(POD_ASK("logs", "*", "1000"), "\"service\":\"init\""));
+    POD_EVENTUALLY(&pod, pod_state("talker", "ready"));
     int follow = control_open((const char *const[]){ "logs", "init", "0", "follow", NULL }, NULL);
     int events = control_open((const char *const[]){ "events", NULL }, NULL);
     ck_assert(follow >= 0 && events >= 0);
