@@ -35,7 +35,7 @@ static cJSON *note(const struct accept *a, const char *service, const char *key)
 static int read_package(const char *plugin, cJSON **ret, struct error *e)
 {
     _cleanup_free_ char *path = path_join(plugin, "package.json"), *text = NULL;
-    size_t len;
+    size_t len = 0;
     int r = path ? file_read(path, 1 << 20, &text, &len) : -ENOMEM;
     if (r < 0)
         return error_set_errno(e, r, "%s", path ? path : plugin);

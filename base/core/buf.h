@@ -10,7 +10,8 @@ struct buf {
     size_t len; /* bytes in use, without the NUL */
     size_t cap; /* bytes allocated */
     size_t max; /* most bytes it may hold; 0 means BUF_MAX_DEFAULT */
-    bool failed; /* an append failed (memory or cap); sticky, so callers may check once at the end */
+    bool
+        failed; /* an append failed (memory or cap); sticky, so callers may check once at the end */
 };
 
 #define BUF_MAX_DEFAULT ((size_t)64 << 20)

@@ -36,7 +36,8 @@ int control_runtime_dir(char *out, size_t size, struct error *e)
 
 void control_encode(struct buf *out, const char *const *words)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:";
     for (size_t i = 0; words[i]; i++) {
         if (i)
             buf_putc(out, ' ');

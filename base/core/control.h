@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <sys/un.h>
 
-/* The runtime folder as docs/control.md says: CODEV_RUNTIME_DIR, /run/codev, $XDG_RUNTIME_DIR/codev,
- * /tmp/codev-UID; the first that holds a control.sock. Copies at most `size` bytes. -ENOENT with a
- * sentence for people when there is none. */
+/* The runtime folder as docs/control.md says: CODEV_RUNTIME_DIR, /run/codev,
+ * $XDG_RUNTIME_DIR/codev, /tmp/codev-UID; the first that holds a control.sock. Copies at most
+ * `size` bytes. -ENOENT with a sentence for people when there is none. */
 int control_runtime_dir(char *out, size_t size, struct error *e);
 
 /* Appends `words` (NULL-terminated) as one request line, newline included. */
@@ -21,7 +21,8 @@ void control_encode(struct buf *out, const char *const *words);
 int control_decode_word(char *word);
 
 /* Connects, sends, reads the whole answer (one line; its newline cut off) into `ret_answer`.
- * -ETIMEDOUT, -ENOENT, -ECONNREFUSED, -EACCES… with `e`. An answer {"error":…} is no failure here. */
+ * -ETIMEDOUT, -ENOENT, -ECONNREFUSED, -EACCES… with `e`. An answer {"error":…} is no failure here.
+ */
 int control_call(const char *const *words, uint64_t timeout_ms, struct buf *ret_answer,
                  struct error *e);
 

@@ -43,7 +43,8 @@ void log_line(enum log_level level, const char *fmt, ...)
     size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     _cleanup_buf_ struct buf line = BUF_INIT;
     if (log_text) {
-        buf_printf(&line, "%s: %s%s", log_program, level >= LOG_LEVEL_WARN ? level_names[level] : "",
+        buf_printf(&line, "%s: %s%s", log_program,
+                   level >= LOG_LEVEL_WARN ? level_names[level] : "",
                    level >= LOG_LEVEL_WARN ? ": " : "");
         buf_append(&line, text, len);
     } else {

@@ -94,8 +94,8 @@ int parse_bool(const char *s, int *ret)
         const char *word;
         int value;
     } words[] = {
-        { "true", 1 }, { "yes", 1 }, { "on", 1 }, { "1", 1 },
-        { "false", 0 }, { "no", 0 }, { "off", 0 }, { "0", 0 },
+        { "true", 1 },  { "yes", 1 }, { "on", 1 },  { "1", 1 },
+        { "false", 0 }, { "no", 0 },  { "off", 0 }, { "0", 0 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
         if (strcmp(s, words[i].word) == 0) {

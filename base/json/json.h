@@ -1,4 +1,5 @@
-/* Helpers over cJSON: typed getters that tell absent from wrong, bounded parsing, owned printing. */
+/* Helpers over cJSON: typed getters that tell absent from wrong, bounded parsing, owned printing.
+ */
 #pragma once
 
 #include "base/core/cleanup.h"

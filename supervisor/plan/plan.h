@@ -22,7 +22,12 @@ struct plan_list {
 
 enum plan_policy { PLAN_POLICY_FAIL, PLAN_POLICY_DEGRADE, PLAN_POLICY_WARN, PLAN_POLICY_MAX };
 enum plan_type { PLAN_TYPE_DAEMON, PLAN_TYPE_ONESHOT, PLAN_TYPE_MAX };
-enum plan_restart { PLAN_RESTART_ALWAYS, PLAN_RESTART_ON_FAILURE, PLAN_RESTART_NEVER, PLAN_RESTART_MAX };
+enum plan_restart {
+    PLAN_RESTART_ALWAYS,
+    PLAN_RESTART_ON_FAILURE,
+    PLAN_RESTART_NEVER,
+    PLAN_RESTART_MAX
+};
 enum plan_limit_then { PLAN_THEN_DEGRADE, PLAN_THEN_EXIT, PLAN_THEN_MAX };
 enum plan_action { PLAN_ACTION_RESTART, PLAN_ACTION_MARK, PLAN_ACTION_MAX };
 enum plan_check_kind {
@@ -53,7 +58,7 @@ struct plan_hook {
 struct plan_service {
     plan_str name;
     struct plan_list argv;
-    uint32_t type; /* enum plan_type */
+    uint32_t type;             /* enum plan_type */
     struct plan_list after;    /* service names: start after they are ready */
     struct plan_list requires; /* the same, and stop with them */
     struct plan_list env;      /* "K=V", on top of the plan's environment */
@@ -95,7 +100,7 @@ struct plan_volume {
 struct plan_header {
     char magic[8];
     uint32_t version;
-    uint32_t size; /* of the whole plan, bytes */
+    uint32_t size;                                   /* of the whole plan, bytes */
     uint32_t header_size, service_size, volume_size; /* sizeof in the writer */
     uint32_t checksum; /* plan_checksum() of all that follows the header */
     uint32_t services, services_off;
@@ -103,8 +108,8 @@ struct plan_header {
     uint32_t pool, pool_off; /* plan_str entries */
     uint32_t strings_len, strings_off;
     plan_str home;
-    plan_str config_file; /* "" when none was there */
-    plan_str state_dir;   /* "": choose as documented */
+    plan_str config_file;         /* "" when none was there */
+    plan_str state_dir;           /* "": choose as documented */
     struct plan_list environment; /* K=V for all services; may hold secrets by name (env_file) */
     uint32_t stop_timeout_ms;
     uint32_t drain_ms;
