@@ -160,7 +160,9 @@ int env_put_file(struct env *e, const char *path)
 void environ_wipe(const char *name)
 {
     size_t len = strlen(name);
-    for (char **at = environ; at && *at;) {
+    if (!environ)
+        return;
+    for (char **at = environ; *at;) {
         if (strncmp(*at, name, len) != 0 || (*at)[len] != '=') {
             at++;
             continue;

@@ -17,7 +17,7 @@
 size_t secret_count(void)
 {
     size_t n = 0;
-    while (secret_table[n].name && n < SECRET_STORE_MAX)
+    while (n < SECRET_STORE_MAX && secret_table[n].name)
         n++;
     return n;
 }
