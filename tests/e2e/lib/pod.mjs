@@ -218,12 +218,15 @@ export async function startPod(options = {}) {
       }
       return { status: response.status, body };
     },
+    async openCodeAuth() {
+      const { out } = await pod.ctl("password");
+      return `Basic ${Buffer.from(`opencode:${out.trim()}`).toString("base64")}`;
+    },
     async oc(route, init = {}) {
-      const { out } = await pod.exec(path.join(BIN, "codevctl"), ["password"]).ended;
       const response = await fetch(pod.opencode + route, {
         ...init,
         headers: {
-          authorization: `Basic ${Buffer.from(`opencode:${out.trim()}`).toString("base64")}`,
+          authorization: await pod.openCodeAuth(),
           ...(init.body ? { "content-type": "application/json" } : {}),
         },
         signal: AbortSignal.timeout(30000),
