@@ -51,3 +51,8 @@ check: deps ## all tests, with their set-up
 bench: programs plugin opencode ## speed and memory of the whole thread (root)
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) node bench/thread.mjs
 .PHONY: bench
+
+.PHONY: soak
+soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the long tests: services killed at random for CHAOS seconds (600)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) \
+		CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/chaos.test.mjs

@@ -13,7 +13,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for file in "${files[@]}"; do
 	start=$SECONDS
-	timeout --kill-after=10 600 node --test --test-reporter=tap "$file" >"$log" 2>&1 </dev/null
+	timeout --kill-after=10 "${CODEV_E2E_TIMEOUT:-600}" node --test --test-reporter=tap "$file" >"$log" 2>&1 </dev/null
 	status=$?
 	p=$(sed -n 's/^# pass //p' "$log" | tail -1)
 	f=$(sed -n 's/^# fail //p' "$log" | tail -1)
@@ -23,7 +23,7 @@ for file in "${files[@]}"; do
 	[ $status -eq 0 ] || [ $bad -gt 0 ] || bad=1
 	passed=$((passed + ${p:-0})) failed=$((failed + bad)) skipped=$((skipped + ${s:-0}))
 	printf '  E2E     %-40s %s passed, %s failed, %s skipped, %s s\n' "$file" "${p:-0}" "$bad" "${s:-0}" $((SECONDS - start))
-	grep -E '# SKIP' "$log" | sed 's/^ *//'
+	grep -E "# (SKIP|seed|killed|warm|stop with)" "$log" | sed 's/^ *//'
 	[ $bad -eq 0 ] || grep -vE '^ *(#  *)?$' "$log" | tail -150
 done
 echo "e2e: $passed passed, $failed failed, $skipped skipped"
