@@ -75,6 +75,9 @@ _Noreturn static void become(char **argv, const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
     (void)execvp(argv[0], argv);
     int e = errno;
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL); /* SIGPIPE must not change the status */
     tell(true, "cannot run %s: %s", argv[0], strerror(e));
     _exit(e == ENOENT ? 127 : 126);
 }

@@ -176,6 +176,18 @@ START_TEST(bad_values_are_refused)
     case 6:
         s->ready.kind = PLAN_CHECK_EXEC;
         break;
+    case 7:
+        s->cwd = h->strings_len; /* the first byte behind them */
+        break;
+    case 8:
+        h->state_dir = h->strings_len;
+        break;
+    case 9:
+        s->after = (struct plan_list){ .first = h->pool, .count = 1 };
+        break;
+    case 10:
+        memcpy((char *)block + h->pool_off, &h->strings_len, sizeof(plan_str));
+        break;
     default:
         s->after = (struct plan_list){ .first = UINT32_MAX, .count = 2 };
         break;
@@ -196,7 +208,7 @@ int main(void)
     tcase_add_test(t, opens_what_the_writer_wrote);
     tcase_add_loop_test(t, a_flipped_byte_never_leads_outside, 0, 4);
     tcase_add_test(t, a_cut_plan_is_refused);
-    tcase_add_loop_test(t, bad_values_are_refused, 0, 8);
+    tcase_add_loop_test(t, bad_values_are_refused, 0, 12);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
