@@ -811,6 +811,22 @@ static Suite *suite(void)
     return s;
 }
 
+START_TEST(everything_is_skipped)
+{
+    (void)printf("SKIP init_live: %s\n", pod_impossible());
+    (void)fflush(stdout);
+}
+END_TEST
+
+static Suite *skipped(void)
+{
+    Suite *s = suite_create("init_live");
+    TCase *t = tcase_create("skipped");
+    tcase_add_test(t, everything_is_skipped);
+    suite_add_tcase(s, t);
+    return s;
+}
+
 int main(int argc, char **argv)
 {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -822,11 +838,7 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         }
     }
-    if (*pod_impossible()) {
-        (void)printf("skipped: %s\n", pod_impossible());
-        return EXIT_SUCCESS;
-    }
-    SRunner *r = srunner_create(suite());
+    SRunner *r = srunner_create(*pod_impossible() ? skipped() : suite());
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);
     srunner_free(r);
