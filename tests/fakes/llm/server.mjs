@@ -8,12 +8,14 @@ const HELP = `usage: node server.mjs [port] [host]          (default 127.0.0.1:8
 
 A stand-in for an OpenAI-compatible chat-completions endpoint that plays scripts.
   FAKE_LLM_DEFAULT_SCRIPT=...   the script of a user message that holds none (else: echo)
+  FAKE_LLM_TITLE=...            the answer to a request that offers no tools (else: "Fake title")
   FAKE_LLM_LOG=file.jsonl       append every request body to a file
 
 The newest user message that holds "@@" lines is the script. "@@then" separates turns; the turn
 to play is the number of assistant messages which follow that user message.
   @@text WORDS        stream text
   @@tool NAME JSON    emit a tool call (several in one turn = parallel calls)
+  @@result            stream what the newest tool call gave, as a code block
   @@reason WORDS      stream reasoning text
   @@delay MS          wait before going on
   @@slow N MS         stream N words, one each MS
@@ -21,7 +23,7 @@ to play is the number of assistant messages which follow that user message.
   @@hang              send headers and one chunk, then nothing more
   @@drop              cut the connection in the middle of the stream
 After the last turn the answer is "Done." Without a script it is an echo of the user message.
-Requests that offer no tools (session titles, summaries) get "Fake title".
+Requests that offer no tools (session titles, summaries) get the title.
 `;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -34,7 +36,7 @@ const textOf = (content) =>
 
 function plan(body) {
   const messages = body.messages ?? [];
-  if (!body.tools?.length) return [["text", "Fake title"]];
+  if (!body.tools?.length) return [["text", process.env.FAKE_LLM_TITLE ?? "Fake title"]];
   let at = messages.length - 1;
   while (at >= 0 && !(messages[at].role === "user" && /^@@/m.test(textOf(messages[at].content)))) at--;
   const fallback = process.env.FAKE_LLM_DEFAULT_SCRIPT;
@@ -72,7 +74,10 @@ async function answer(res, body) {
   for (const [verb, rest] of steps) {
     if (res.destroyed) return;
     if (verb === "text") for (const word of rest.split(/(?<=\s)/)) send({ content: word });
-    else if (verb === "reason") send({ reasoning_content: rest });
+    else if (verb === "result") {
+      const result = textOf((body.messages ?? []).findLast((m) => m.role === "tool")?.content);
+      send({ content: `\n\n\`\`\`\n${result.trimEnd()}\n\`\`\`\n\n` });
+    } else if (verb === "reason") send({ reasoning_content: rest });
     else if (verb === "delay") await sleep(Number(rest));
     else if (verb === "slow") {
       const [count, ms] = rest.split(/\s+/).map(Number);
