@@ -117,24 +117,31 @@ SH
 	chmod +x "$run/codevctl"
 }
 
-# Waits beside the pod and tells once what to open. Stops waiting when this script is gone.
+# What to open, all at once so that no log line falls into it.
+what_to_open() { # PATH-OF-CODEVCTL
+	printf '\n'
+	say "Ready. Open this in a browser on this machine:"
+	printf '\n      %s\n\n' "$("$CODEV_BIN_DIR/codevctl" open 2>/dev/null || echo "http://127.0.0.1:$gateway_port/")"
+	say "The link works once, within ten minutes. For another: $1 open"
+	[ -z "${SSH_CONNECTION:-}" ] ||
+		say "From your own machine, first: ssh -L $gateway_port:127.0.0.1:$gateway_port $(id -un)@$(hostname)"
+	[ -z "$scripted" ] ||
+		say "No model key is set: a scripted model answers. Type any prompt, then allow the command it asks for."
+	say "OpenCode's own page: http://127.0.0.1:$opencode_port/ (user opencode; password: $1 password)"
+	say "In another terminal: $1 status, $1 doctor, $1 accept --restart"
+	say "Ctrl-C stops everything in order."
+	printf '\n '
+}
+
+# Waits beside the pod and tells once. Stops waiting when this script is gone.
 announce() {
 	local deadline=$((SECONDS + 300)) hint_at=$((SECONDS + 15)) ctl=${run#"$PWD"/}/codevctl
 	export CODEV_RUNTIME_DIR=$run/runtime
 	while [ $SECONDS -lt $deadline ]; do
 		kill -0 $$ 2>/dev/null || return 0
 		if "$CODEV_BIN_DIR/codevctl" probe ready >/dev/null 2>&1; then
-			printf '\n'
-			say "Ready. Open this in a browser on this machine:"
-			printf '\n      %s\n\n' "$("$CODEV_BIN_DIR/codevctl" open 2>/dev/null || echo "http://127.0.0.1:$gateway_port/")"
-			[ -z "${SSH_CONNECTION:-}" ] ||
-				say "From your own machine, first: ssh -L $gateway_port:127.0.0.1:$gateway_port $(id -un)@$(hostname)"
-			[ -z "$scripted" ] ||
-				say "No model key is set: a scripted model answers. Type any prompt, then allow the command it asks for."
-			say "OpenCode's own page: http://127.0.0.1:$opencode_port/ (user opencode; password: $ctl password)"
-			say "In another terminal: $ctl status, $ctl doctor, $ctl accept --restart"
-			say "Ctrl-C stops everything in order."
-			printf '\n'
+			sleep 0.5 # the last log lines of the start
+			printf '%s\n' "$(what_to_open "$ctl")"
 			return 0
 		fi
 		if [ $SECONDS -ge $hint_at ]; then
@@ -160,7 +167,7 @@ check_port "$probes_port" CODEV_PROBES_PORT
 say "Home of the pod: $home"
 make_ai_dev
 
-model_pid='' announce_pid='' scripted='' user_namespace='' asked_to_stop=''
+model_pid='' announce_pid='' scripted='' user_namespace='' asked_to_stop='' stopping=''
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	[ -z "$announce_pid" ] || kill "$announce_pid" 2>/dev/null || :
@@ -207,7 +214,9 @@ write_codevctl
 
 # Ctrl-C, a closed terminal, a signal: PID 1 is asked to stop, and waited for. The pod is in a session
 # of its own, where nothing of the terminal reaches it, and ends when this script is killed.
-trap 'asked_to_stop=1' INT TERM HUP
+# Only Ctrl-C again is impatience: PID 1 then hurries.
+trap 'asked_to_stop=1' INT
+trap '[ -n "$stopping" ] || asked_to_stop=1' TERM HUP
 trap '' TSTP # a pod can't be put aside
 say "Starting codev-init as PID 1 of its own namespaces."
 # /proc is still the outer one when the inner shell reads its PID there. What is set for the caller's
@@ -235,7 +244,7 @@ while :; do
 	if [ -n "$asked_to_stop" ]; then
 		until [ -s "$run/pod.pid" ] || ! kill -0 "$pod" 2>/dev/null; do sleep 0.05; done
 		kill -TERM "$(cat "$run/pod.pid")" 2>/dev/null || :
-		asked_to_stop=''
+		asked_to_stop='' stopping=1
 	fi
 done
 say "Stopped (exit status $status)."
