@@ -36,7 +36,9 @@ gateway_port=${CODEV_GATEWAY_PORT:-8000}
 probes_port=${CODEV_PROBES_PORT:-8081}
 model_port=${CODEV_FAKE_MODEL_PORT:-8099}
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '%s==>%s %s\n' "$bold" "$plain" "$*"; }
 die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 
 busy() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
