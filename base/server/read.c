@@ -155,7 +155,8 @@ static bool step_head(struct server_conn *c)
         return false; /* goes on when that is written */
     while (c->state != CONN_HEAD && c->in.len >= 2 && memcmp(c->in.data, "\r\n", 2) == 0)
         buf_consume(&c->in, 2); /* RFC 9112 §2.2 */
-    if (!c->in.len)
+    /* A CR alone may be half of such a line end: the cut must not make a difference. */
+    if (!c->in.len || (c->state != CONN_HEAD && c->in.len == 1 && c->in.data[0] == '\r'))
         return false;
     if (c->state == CONN_IDLE) /* a fresh connection's time runs from its start */
         conn_arm(c, c->server->o.request_timeout_ms);
