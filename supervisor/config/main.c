@@ -62,7 +62,7 @@ static int load(struct config *c, const struct arguments *a)
 
 static int run_compile(const struct arguments *a)
 {
-    _cleanup_config_ struct config c;
+    _cleanup_config_ struct config c = { 0 };
     _cleanup_free_ void *plan = NULL;
     size_t size = 0;
     struct error e = ERROR_INIT;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
@@ -826,6 +827,21 @@ START_TEST(the_documents_are_the_table)
 }
 END_TEST
 
+START_TEST(compile_without_a_descriptor_is_a_usage_error)
+{
+    char self[4096], command[4096 + 512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ck_assert_int_gt(n, 0);
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    (void)snprintf(command, sizeof command, "exec '%s/../bin/codev-config' compile 2>'%s'", self,
+                   file);
+    int status = system(command);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 2);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("config");
@@ -860,6 +876,7 @@ static Suite *make_suite(void)
     tcase_add_test(l, a_built_in_service_is_changed_key_by_key);
     tcase_add_test(l, the_services_example_of_the_manual);
     tcase_add_test(l, print_shows_sources_and_masks);
+    tcase_add_test(l, compile_without_a_descriptor_is_a_usage_error);
     suite_add_tcase(s, l);
     return s;
 }
