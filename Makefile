@@ -10,6 +10,7 @@ include mk/rooms.mk
 include mk/build.mk
 include mk/deps.mk
 include mk/check.mk
+include mk/fuzz.mk
 include mk/install.mk
 
 .PHONY: all help programs unit-bins clean
