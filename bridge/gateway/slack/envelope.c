@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/utf8.h"
+
 static const struct {
     const char *type;
     enum frame_kind kind;
@@ -14,13 +16,14 @@ static const struct {
     { "interactive", FRAME_INTERACTIVE },
 };
 
-/* An id is only ever given back in an ack: what needs escaping there is no id of Slack's. */
+/* An id is only ever given back in an ack: what needs escaping there, or could not be sent as text,
+ * is no id of Slack's. */
 static bool id_ok(const char *id, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)id[i] < 0x20 || id[i] == '"' || id[i] == '\\')
             return false;
-    return len > 0 && len < ENVELOPE_ID_SIZE;
+    return len > 0 && len < ENVELOPE_ID_SIZE && utf8_valid(id, len);
 }
 
 static void take_id(struct frame *f, const char *id, size_t len)
