@@ -234,13 +234,17 @@ function outcomeItem(r) {
   return item;
 }
 
+let justDecided = ""; // the key of what was decided last while this page was open: it stays in sight
 function drawOutcomes() {
   const settled = [...requests.values()].filter((r) => r.state === "settled");
   settled.sort((a, b) => (b.decided_ms || b.created_ms) - (a.decided_ms || a.created_ms));
   for (const r of settled.slice(DECIDED_MAX)) requests.delete(keyOf(r));
-  $("outcomes").replaceChildren(...settled.slice(0, DECIDED_MAX).map(outcomeItem));
-  $("decided").hidden = settled.length === 0;
-  $("decided-count").textContent = `(${Math.min(settled.length, DECIDED_MAX)})`;
+  const kept = settled.slice(0, DECIDED_MAX);
+  const older = kept.filter((r) => keyOf(r) !== justDecided);
+  $("just-decided").replaceChildren(...kept.filter((r) => keyOf(r) === justDecided).map(outcomeItem));
+  $("outcomes").replaceChildren(...older.map(outcomeItem));
+  $("decided").hidden = older.length === 0;
+  $("decided-count").textContent = `(${older.length})`;
 }
 
 // With a session chosen, the others' cards are counted, not shown.
@@ -277,9 +281,9 @@ export function showRequest(r, late = false) {
   if (r.state === "settled") {
     const shown = cards.has(keyOf(r));
     removeCard(keyOf(r));
+    if (shown) justDecided = keyOf(r);
     drawOutcomes();
     if (shown) {
-      $("decided").open = true;
       say(`${late ? "Somebody was first. " : ""}${outcomeText(r)}: ${r.summary}`);
     }
   } else {
