@@ -232,10 +232,14 @@ static int mask_push(struct mask *m, const char *value, size_t len)
     if (!values)
         return -ENOMEM;
     m->values = values;
-    values[m->count] = strndup(value, len);
-    if (!values[m->count])
+    char *copy = strndup(value, len);
+    if (!copy)
         return -ENOMEM;
-    m->count++;
+    /* The longest first: one that begins with another must not leave its rest to be read. */
+    size_t at = m->count++;
+    for (; at > 0 && strlen(values[at - 1]) < len; at--)
+        values[at] = values[at - 1];
+    values[at] = copy;
     return 0;
 }
 

@@ -196,6 +196,18 @@ START_TEST(secrets_are_masked_wherever_they_stand)
 }
 END_TEST
 
+START_TEST(a_secret_that_begins_another_leaves_none_of_it)
+{
+    char text[] = "abcdef abcdef-more";
+    struct mask m = { 0 };
+    ck_assert_int_eq(mask_add(&m, "abcdef"), 0);
+    ck_assert_int_eq(mask_add(&m, "abcdef-more"), 0);
+    text[mask_apply(&m, text, strlen(text))] = '\0';
+    ck_assert_str_eq(text, "*** ***");
+    mask_release(&m);
+}
+END_TEST
+
 START_TEST(no_cut_goes_through_a_secret)
 {
     struct mask m = { 0 };
@@ -411,6 +423,7 @@ int main(void)
     tcase_add_loop_test(pure, a_line_becomes_one_json_object, 0, 8);
     tcase_add_test(pure, text_is_for_people);
     tcase_add_test(pure, secrets_are_masked_wherever_they_stand);
+    tcase_add_test(pure, a_secret_that_begins_another_leaves_none_of_it);
     tcase_add_test(pure, no_cut_goes_through_a_secret);
     tcase_add_checked_fixture(live, open_logs, close_logs);
     tcase_set_timeout(live, 60);
