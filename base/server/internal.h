@@ -114,6 +114,9 @@ void server_unref(struct server *s);
 void conn_process(struct server_conn *c);
 
 /* reply.c */
+/* Answers {"error":{"code","message"}}; the code follows from the status. */
+void server_reply_error(struct server_request *r, int status, const char *const *headers,
+                        const char *message);
 /* Refuses the present request, or what should have become one, and closes. */
 void conn_refuse(struct server_conn *c, int status, const char *why);
 const char *server_reason(int status);

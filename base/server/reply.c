@@ -119,17 +119,47 @@ void server_reply(struct server_request *r, int status, const char *content_type
     server_request_free(r);
 }
 
+/* {"error":{"code":…,"message":…}}, as all that the gateway says. */
+static void put_error(struct buf *out, int status, const char *message)
+{
+    static const struct {
+        int status;
+        const char *code;
+    } codes[] = {
+        { 400, "bad_request" }, { 401, "unauthorized" }, { 403, "forbidden" },
+        { 404, "not_found" },   { 405, "bad_method" },   { 408, "timeout" },
+        { 413, "too_big" },     { 426, "bad_version" },  { 431, "too_big" },
+        { 503, "busy" },
+    };
+    const char *code = status < 500 ? "refused" : "failed";
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+        if (codes[i].status == status)
+            code = codes[i].code;
+    struct jsonw w = JSONW_INIT(out);
+    jsonw_object(&w, NULL);
+    jsonw_object(&w, "error");
+    jsonw_str(&w, "code", code);
+    jsonw_str(&w, "message", message);
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+    (void)buf_putc(out, '\n');
+}
+
+void server_reply_error(struct server_request *r, int status, const char *const *headers,
+                        const char *message)
+{
+    _cleanup_buf_ struct buf body = BUF_INIT;
+    put_error(&body, status, message);
+    server_reply(r, status, "application/json", headers, buf_str(&body), body.len);
+}
+
 void conn_refuse(struct server_conn *c, int status, const char *why)
 {
     static const char *const allow[] = { "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
                                          NULL };
     struct server_request *r = c->request;
     _cleanup_buf_ struct buf body = BUF_INIT;
-    struct jsonw w = JSONW_INIT(&body);
-    jsonw_object(&w, NULL);
-    jsonw_str(&w, "error", why);
-    jsonw_object_end(&w);
-    (void)buf_putc(&body, '\n');
+    put_error(&body, status, why);
     c->request = NULL;
     c->keep_alive = false;
     c->state = CONN_IDLE;
@@ -154,8 +184,7 @@ int server_stream_start(struct server_request *r, int status, const char *conten
     char *data = buf_take(&out);
     int error = data ? conn_write(c, data, total) : -ENOMEM;
     if (error < 0) {
-        static const char sorry[] = "{\"error\":\"cannot begin the answer\"}\n";
-        server_reply(r, 500, "application/json", NULL, sorry, sizeof sorry - 1);
+        server_reply_error(r, 500, NULL, "the answer cannot be begun");
         return error;
     }
     c->state = CONN_STREAM;

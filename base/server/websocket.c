@@ -145,14 +145,12 @@ static int hand_over(struct server_conn *c, struct server_ws *ws)
 void server_upgrade(struct server_conn *c)
 {
     static const char *const version[] = { "Sec-WebSocket-Version: 13", NULL };
-    static const char bad_version[] = "{\"error\":\"WebSocket version 13 is spoken here\"}\n";
-    static const char refused[] = "{\"error\":\"refused\"}\n";
     struct server_request *r = c->request;
     struct server *s = c->server;
     const char *asked = server_head_field(&r->head, "sec-websocket-version");
     if (!asked || strcmp(asked, "13") != 0 ||
         !key_is_valid(server_head_field(&r->head, "sec-websocket-key"))) {
-        server_reply(r, 426, "application/json", version, bad_version, sizeof bad_version - 1);
+        server_reply_error(r, 426, version, "WebSocket version 13 is spoken here");
         return;
     }
     struct server_ws *ws = ws_begin(c);
@@ -167,7 +165,7 @@ void server_upgrade(struct server_conn *c)
             s->o.ws.on_close(s->o.data, ws);
         ws_release(ws);
     }
-    server_reply(r, status ? status : 503, "application/json", NULL, refused, sizeof refused - 1);
+    server_reply_error(r, status ? status : 503, NULL, "the WebSocket is refused");
 }
 
 void server_ws_drop_all(struct server *s)

@@ -397,20 +397,28 @@ static int post(const char *token, const char *body, char *answer, size_t size)
 static const struct {
     const char *headers;
     int status;
+    const char *code;
 } handshakes[] = {
-    { "", 401 },
-    { "Authorization: Bearer wrong\r\n", 401 },
-    { "Authorization: Bearer \r\n", 401 },
-    { "Authorization: Basic " TOKEN "\r\n", 401 },
-    { "Authorization: Bearer " TOKEN "x\r\n", 401 },
-    { "Authorization: Bearer " TOKEN "\r\nOrigin: http://evil.example\r\n", 403 },
-    { "Authorization: Bearer " TOKEN "\r\n", 101 },
+    { "", 401, "unauthorized" },
+    { "Authorization: Bearer wrong\r\n", 401, "unauthorized" },
+    { "Authorization: Bearer \r\n", 401, "unauthorized" },
+    { "Authorization: Basic " TOKEN "\r\n", 401, "unauthorized" },
+    { "Authorization: Bearer " TOKEN "x\r\n", 401, "unauthorized" },
+    { "Authorization: Bearer " TOKEN "\r\nOrigin: http://evil.example\r\n", 403, "forbidden" },
+    { "Authorization: Bearer " TOKEN "\r\n", 101, NULL },
 };
 
 START_TEST(handshake_needs_the_token)
 {
     struct client c;
     ck_assert_int_eq(upgrade(&c, handshakes[_i].headers), handshakes[_i].status);
+    if (handshakes[_i].code) {
+        char want[64];
+        uint64_t until = clock_mono_ms() + WAIT_MS;
+        (void)snprintf(want, sizeof want, "{\"error\":{\"code\":\"%s\",", handshakes[_i].code);
+        while (!strstr(buf_str(&c.in), want))
+            ck_assert_msg(more(&c, until), "%s", buf_str(&c.in));
+    }
     hang_up(&c);
     gateway_lives();
 }

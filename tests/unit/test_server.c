@@ -423,6 +423,7 @@ START_TEST(bad_requests_are_refused_and_closed)
     net_until(&loop, net_ended(&peer));
     ck_assert_msg(net_has(&peer, want), "%s", peer.got);
     ck_assert(net_has(&peer, "Connection: close\r\n"));
+    ck_assert(net_has(&peer, "{\"error\":{\"code\":\""));
     ck_assert_uint_eq(request_count, 0);
     finish();
 }
