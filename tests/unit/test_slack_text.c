@@ -52,6 +52,13 @@ static const struct row {
     { "\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd", 5, 0 },
     { "\xc3", "\xef\xbf\xbd", 5, 0 },
     { "```rm```", "```rm```", 8, TEXT_ESCAPE },
+    /* In Markdown nobody is called, and code that only looks like it stays. */
+    { "<!channel>", "<\xe2\x81\xa0!channel>", 100, TEXT_TAME },
+    { "`<!here|x>` <@U1> <#C1>", "`<\xe2\x81\xa0!here|x>` <\xe2\x81\xa0@U1> <\xe2\x81\xa0#C1>", 100,
+      TEXT_TAME },
+    { "<!DOCTYPE html> <!-- a --> x<y <https://a.b>",
+      "<!DOCTYPE html> <!-- a --> x<y <https://a.b>", 100, TEXT_TAME },
+    { "ab<@U1>", "ab\xe2\x80\xa6", 4, TEXT_TAME },
 };
 
 START_TEST(text_put__rows)

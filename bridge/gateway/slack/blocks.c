@@ -69,7 +69,7 @@ void blocks_add_context(cJSON *blocks, const char *mrkdwn, const char *raw)
 bool blocks_add_markdown(cJSON *blocks, const char *markdown)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
-    bool cut = text_put(&text, markdown, MARKDOWN_MAX, 0);
+    bool cut = text_put(&text, markdown, MARKDOWN_MAX, TEXT_TAME);
     cJSON *b = add(blocks, "markdown");
     (void)cJSON_AddStringToObject(b, "text", text.len ? buf_str(&text) : " ");
     return cut;

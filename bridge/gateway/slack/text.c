@@ -51,6 +51,19 @@ static uint32_t decode(const char *s, size_t n)
     }
 }
 
+/* Slack finds its <!channel>, <@U…>, <#C…> in Markdown too. An entity would show as such in code
+ * there; a word joiner behind the "<" is not seen. "<!DOCTYPE" and "<!--" stay as they are. */
+static bool is_mention(const char *after)
+{
+    static const char *const words[] = { "!channel", "!here",  "!everyone", "!group",
+                                         "!subteam", "!date^", "@U",        "@W",
+                                         "@S",       "#C",     "#G",        "#D" };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strncmp(after, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
 /* How one character of the source is written; returns how many characters that is. */
 static size_t put_char(struct buf *out, const char *s, size_t n, uint32_t cp, unsigned flags)
 {
@@ -64,6 +77,10 @@ static size_t put_char(struct buf *out, const char *s, size_t n, uint32_t cp, un
                 buf_puts(out, entities[i].entity);
                 return strlen(entities[i].entity);
             }
+    if (flags & TEXT_TAME && cp == '<' && is_mention(s + n)) {
+        buf_puts(out, "<\xe2\x81\xa0"); /* U+2060 */
+        return 2;
+    }
     if (cp == '\n' || cp == '\t' || cp == '\r') {
         if (flags & TEXT_ONE_LINE || cp != '\r') {
             buf_putc(out, flags & TEXT_ONE_LINE ? ' ' : (char)cp);

@@ -12,6 +12,7 @@
 enum text_flags {
     TEXT_ESCAPE = 1 << 0,   /* for mrkdwn and the top-level `text`; not for plain_text, rich_text */
     TEXT_ONE_LINE = 1 << 1, /* line ends and tabs become spaces */
+    TEXT_TAME = 1 << 2,     /* for markdown: <!channel>, <@U…>, <#C…> mean nothing */
 };
 
 /* Appends `s` in at most `points` characters. What is cut off is shown by a final "…"; neither an
