@@ -1,5 +1,6 @@
 #include "bridge/gateway/slack/commands.h"
 
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/text.h"
@@ -73,20 +74,6 @@ static void respond(const struct start *st, const char *text)
     api_respond(st->s->api, st->response_url, message(text));
 }
 
-struct pod_of {
-    const char *session_id;
-    char *pod;
-};
-
-static int match_session(void *data, const struct session *s)
-{
-    struct pod_of *p = data;
-    if (strcmp(s->id, p->session_id) != 0)
-        return 0;
-    p->pod = strdup(s->pod);
-    return 1;
-}
-
 static void on_started(void *data, int error, const char *why, const char *session_id)
 {
     _cleanup_start_ struct start *st = data;
@@ -98,10 +85,8 @@ static void on_started(void *data, int error, const char *why, const char *sessi
         respond(st, buf_str(&b));
         return;
     }
-    struct pod_of p = { .session_id = session_id };
-    (void)core_each_session(st->s->core, match_session, &p);
-    int r = threads_ensure(st->s->threads, p.pod ? p.pod : st->s->set->pod, session_id);
-    free(p.pod);
+    _cleanup_free_ char *pod = threads_pod_of(st->s->threads, session_id);
+    int r = pod ? threads_ensure(st->s->threads, pod, session_id) : -ENOMEM;
     if (r < 0) {
         log_warn("slack: no thread for a session that was started here: %s", strerror(-r));
         return;
@@ -238,6 +223,76 @@ static void opencode(struct command *c, const char *text, struct buf *answer)
     do_help(c, answer);
 }
 
+static void carry_out(struct command *c, const char *name, const char *text, struct buf *answer)
+{
+    if (strcmp(name, "/opencode") == 0)
+        opencode(c, text, answer);
+    else if (strcmp(name, "/focus") == 0)
+        buf_puts(answer, "Requests are shown here and on the web page, both at once; whoever "
+                         "answers first decides.");
+}
+
+static void refuse(struct slack *s, const char *user, const char *name, struct buf *answer)
+{
+    struct actor actor = { CONNECTOR, user, users_name(s->users, user) };
+    core_audit(s->core, &actor, "refused", name, "not among those who may");
+    buf_puts(answer, users_refusal(s->users));
+}
+
+/* A command that waits for the members of the channel to be read. */
+struct later {
+    struct slack *s;
+    char *user, *channel, *response_url, *name, *text;
+};
+
+static void later_free(void *data)
+{
+    struct later *l = data;
+    if (!l)
+        return;
+    free(l->user);
+    free(l->channel);
+    free(l->response_url);
+    free(l->name);
+    free(l->text);
+    free(l);
+}
+
+static void later_free_ptr(struct later **l)
+{
+    later_free(*l);
+}
+
+static void on_may(void *data, bool may)
+{
+    _cleanup_(later_free_ptr) struct later *l = data;
+    _cleanup_buf_ struct buf answer = BUF_INIT;
+    struct command c = { l->s, l->user, l->channel, l->response_url, "" };
+    if (may)
+        carry_out(&c, l->name, l->text, &answer);
+    else
+        refuse(l->s, l->user, l->name, &answer);
+    if (answer.len)
+        api_respond(l->s->api, l->response_url, message(buf_str(&answer)));
+}
+
+static void ask_first(const struct command *c, const char *name, const char *text)
+{
+    _cleanup_(later_free_ptr) struct later *l = calloc(1, sizeof *l);
+    if (!l)
+        return;
+    l->s = c->s;
+    l->user = strdup(c->user);
+    l->channel = strdup(c->channel);
+    l->response_url = strdup(c->response_url);
+    l->name = strdup(name);
+    l->text = strdup(text);
+    if (!l->user || !l->channel || !l->response_url || !l->name || !l->text)
+        return;
+    struct later *all = TAKE_PTR(l);
+    users_ask(c->s->users, c->user, on_may, later_free, all);
+}
+
 cJSON *commands_handle(struct slack *s, const cJSON *payload)
 {
     struct command c = {
@@ -247,20 +302,16 @@ cJSON *commands_handle(struct slack *s, const cJSON *payload)
         .response_url = json_str(payload, "response_url", ""),
         .rest = "",
     };
-    const char *command = json_str(payload, "command", "");
-    const char *text = json_str(payload, "text", "");
+    const char *name = json_str(payload, "command", "");
     _cleanup_buf_ struct buf answer = BUF_INIT, words = BUF_INIT;
     users_learn(s->users, c.user, json_str(payload, "user_name", ""));
-    text_from_slack(&words, text, s->bot_user);
-    if (users_may(s->users, c.user) == 0) {
-        struct actor actor = { CONNECTOR, c.user, users_name(s->users, c.user) };
-        core_audit(s->core, &actor, "refused", command, "not among those who may");
-        buf_puts(&answer, users_refusal(s->users));
-    } else if (strcmp(command, "/opencode") == 0) {
-        opencode(&c, buf_str(&words), &answer);
-    } else if (strcmp(command, "/focus") == 0) {
-        buf_puts(&answer, "Requests are shown here and on the web page, both at once; whoever "
-                          "answers first decides.");
-    }
+    text_from_slack(&words, json_str(payload, "text", ""), s->bot_user);
+    int may = users_may(s->users, c.user);
+    if (may == 1)
+        carry_out(&c, name, buf_str(&words), &answer);
+    else if (may == 0)
+        refuse(s, c.user, name, &answer);
+    else
+        ask_first(&c, name, buf_str(&words));
     return answer.len ? message(buf_str(&answer)) : NULL;
 }

@@ -1,5 +1,6 @@
 #include "bridge/gateway/slack/inbound.h"
 
+#include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/home.h"
@@ -91,20 +92,6 @@ static void to_session(struct words *words)
 
 /* ---------------------------------------------------------------- a new session */
 
-struct pod_of {
-    const char *session_id;
-    char *pod;
-};
-
-static int match_session(void *data, const struct session *s)
-{
-    struct pod_of *p = data;
-    if (strcmp(s->id, p->session_id) != 0)
-        return 0;
-    p->pod = strdup(s->pod);
-    return 1;
-}
-
 static void on_start_done(void *data, int error, const char *message, const char *session_id)
 {
     _cleanup_words_ struct words *w = data;
@@ -113,11 +100,9 @@ static void on_start_done(void *data, int error, const char *message, const char
                         message);
         return;
     }
-    struct pod_of p = { .session_id = session_id };
-    (void)core_each_session(w->s->core, match_session, &p);
-    int r = threads_adopt(w->s->threads, p.pod ? p.pod : w->s->set->pod, session_id, w->channel,
-                          w->thread_ts, w->text);
-    free(p.pod);
+    _cleanup_free_ char *pod = threads_pod_of(w->s->threads, session_id);
+    int r = pod ? threads_adopt(w->s->threads, pod, session_id, w->channel, w->thread_ts, w->text)
+                : -ENOMEM;
     if (r < 0)
         log_error("slack: cannot store a session's thread: %s", strerror(-r));
 }

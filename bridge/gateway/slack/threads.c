@@ -208,6 +208,27 @@ static int put_card(void *data, const struct session *s)
                                        });
 }
 
+struct pod_of {
+    const char *session_id;
+    char *pod;
+};
+
+static int match_session(void *data, const struct session *s)
+{
+    struct pod_of *p = data;
+    if (strcmp(s->id, p->session_id) != 0)
+        return 0;
+    p->pod = strdup(s->pod);
+    return 1;
+}
+
+char *threads_pod_of(struct threads *t, const char *session_id)
+{
+    struct pod_of p = { .session_id = session_id };
+    int r = core_each_session(t->s->core, match_session, &p);
+    return r == 1 ? p.pod : strdup(t->s->set->pod);
+}
+
 int threads_ensure(struct threads *t, const char *pod, const char *session_id)
 {
     char channel[40], ts[40];

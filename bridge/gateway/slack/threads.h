@@ -40,3 +40,7 @@ void threads_say_stopping(struct threads *t);
 
 /* Order in which messages of this session's thread are sent. */
 void threads_lane(struct buf *out, const char *pod, const char *session_id);
+
+/* The pod of a session that was just begun (its id alone is known then); this gateway's own when
+ * the core has not heard of it. malloc'ed. */
+char *threads_pod_of(struct threads *t, const char *session_id);
