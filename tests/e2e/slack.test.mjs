@@ -441,12 +441,16 @@ describe("Slack's weather", () => {
     await settled(m.ts, /Allowed once/);
   });
 
-  test("refreshed without a warning: milliseconds only", async () => {
+  test("refreshed without a warning: the next is there before the old one goes", async () => {
     await slack.control("disconnect", { reason: "refresh_requested", close_ms: 3000 });
-    await eventually("connected anew", async () => {
+    const [old, next] = await eventually("the old one is closed", async () => {
       const c = await slack.control("connections");
-      return c.open === 1 && c.downtime.every((d) => d.to) && c.connections.length === 2;
+      return c.open === 1 && c.connections.length === 2 && c.connections[0].closedAt && c.connections;
     });
+    assert.ok(next.helloAt && next.helloAt < old.closedAt, JSON.stringify([old, next]));
+    // What Slack sent on the old one meanwhile was acknowledged there: it stays for a while.
+    assert.ok(old.closedAt - next.helloAt > 1000, `closed ${old.closedAt - next.helloAt} ms after the hello`);
+    // The fake sends nothing new to a connection that it asked to go; that lasts for a round trip.
     const gap = Math.max(0, ...(await slack.control("connections")).downtime.map((d) => d.ms));
     assert.ok(gap < 1000, `a gap of ${gap} ms`);
   });
@@ -473,6 +477,21 @@ describe("Slack's weather", () => {
     await postedOnce("slow-1");
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
+  });
+
+  test("429 on posting: eight waiting posts do not hold up the update of a message", async () => {
+    await opencode.prompt(bash("echo x > first-1"));
+    const m = await waiting("first-1");
+    await slack.control("fail", { method: "chat.postMessage", times: 40, status: 429, retry_after: 20 });
+    const ids = [];
+    for (let i = 0; i < 10; i++) ids.push(await opencode.prompt(bash(`echo x > many-${i}`), `Many ${i}`));
+    await eventually("ten wait", async () => (await opencode.api("/permission")).body.filter((p) => ids.includes(p.sessionID)).length === 10);
+    await eventually("Slack refuses", async () => (await slack.control("calls?method=chat.postMessage")).some((c) => c.error === "ratelimited"));
+    const clicked = Date.now();
+    await click("alice", m, "allow_once");
+    await settled(m.ts, /Allowed once/);
+    assert.ok(Date.now() - clicked < 8000, `${Date.now() - clicked} ms`);
+    for (const id of ids) await opencode.api(`/session/${id}/abort`, { body: {} });
   });
 
   test("the answer to a post is lost: it is found, not sent again", async () => {
@@ -648,6 +667,27 @@ describe("set-up", () => {
     await click("bob", m, "allow_once");
     await ran("members-1");
     await settled(m.ts, /Allowed once by <@U0BOB000001>/);
+  });
+
+  test("members of the channel may, but they can't be read: nobody is shown or starts anything", async () => {
+    await slack.control("fail", { method: "conversations.members", times: 99, error: "invalid_cursor" });
+    gateway = await startGateway({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
+    await connected();
+    await opencode.prompt("@@text Hello.", "A secret title");
+    for (const text of ["list", "status", "start @@text Evil."]) {
+      const { user_sees } = await slack.control("slash", { user: "mallory", channel: "general", command: "/opencode", text });
+      assert.doesNotMatch(user_sees ?? "", /secret|OpenCode:|Starting/, text);
+    }
+    await eventually("mallory is refused three times", async () =>
+      (await slack.control("ephemerals?user=mallory")).filter((e) => /Only members/.test(e.text)).length === 3);
+  });
+
+  test("the agent's answer calls nobody", async () => {
+    gateway = await startGateway();
+    await connected();
+    await slack.control("message", { user: "alice", channel: CHANNEL, text: "<@U0BOT000001> @@text Hi <!channel> and <@U0BOB000001>." });
+    await eventually("the answer is there", async () =>
+      (await all("&from=bot")).find((m) => /Hi <\u2060!channel>/.test(JSON.stringify(m.blocks))));
   });
 
   test("Slack is away at start: keeps trying, then connects", async () => {

@@ -224,6 +224,9 @@ static void answer_read(struct answer *a, enum slack_method m, const struct http
 
 static bool worth_repeating(const struct call *c, const struct api_result *r)
 {
+    /* A whisper can be neither looked for nor taken back: rather none than two. */
+    if (c->method == SLACK_POST_EPHEMERAL && r->maybe_done)
+        return false;
     return c->queued && (r->class == SLACK_ERROR_RATE || r->class == SLACK_ERROR_SERVER);
 }
 
@@ -419,6 +422,7 @@ void api_respond(struct api *a, const char *response_url, cJSON *message)
         .body = body,
         .body_len = strlen(body),
         .timeout_ms = EXCHANGE_TIMEOUT_MS,
+        .once = true,
         .on_done = on_respond,
     };
     int r = http_start(a->http, &o, NULL);

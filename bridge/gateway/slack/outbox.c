@@ -403,6 +403,13 @@ static int pick(void *data, const struct outbox_item *row)
         due_in(p, row->not_before_ms - p->now_ms);
         return 0;
     }
+    /* A method that rests (429) must not fill all the places: the others go on. */
+    enum slack_method m = slack_method_find(row->method);
+    uint64_t rests = m < SLACK_METHOD_MAX ? api_wait_ms(p->o->s->api, m, "") : 0;
+    if (rests > 0 && row->state == OUTBOX_QUEUED) {
+        due_in(p, (int64_t)rests);
+        return 0;
+    }
     struct item *i = item_new(p->o, p->o->s, row);
     if (i)
         p->picked[p->count++] = i;
