@@ -527,6 +527,19 @@ START_TEST(unknown_after_an_answer_was_lost_is_ours)
 }
 END_TEST
 
+START_TEST(another_process_took_nothing)
+{
+    ask_for("per_1", "ses_1", "ses_1", 1);
+    ck_assert_int_eq(decide("per_1", OUTCOME_ONCE, "", &ann), 0);
+    close_way(); /* its answer is lost */
+    open_way("i2");
+    run_until(&replies, 2);
+    answer(-ENOENT, "");
+    run_until_state("per_1", REQUEST_SETTLED);
+    ck_assert_int_eq(look("per_1").outcome, OUTCOME_GONE);
+}
+END_TEST
+
 START_TEST(never_sent_then_unknown_is_gone)
 {
     ask_for("per_1", "ses_1", "ses_1", 1);
@@ -842,6 +855,25 @@ START_TEST(accepted_and_begun_is_not)
 }
 END_TEST
 
+static bool nobody_watches(void)
+{
+    return core->watches == NULL;
+}
+
+START_TEST(queued_behind_a_turn_is_no_failure)
+{
+    status("ses_1", SESSION_BUSY, "", 1);
+    core->watch_ms = 1;
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "hi", &ann, NULL, NULL), 0);
+    answer(0, "ses_1");
+    uint64_t end = clock_mono_ms() + 20000;
+    while (!nobody_watches() && clock_mono_ms() < end)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    ck_assert(nobody_watches());
+    ck_assert_int_eq(session_status("ses_1"), SESSION_BUSY);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- summaries */
 
 static const struct {
@@ -923,6 +955,8 @@ int main(void)
     tcase_add_test(t, orders_need_a_session_and_a_way);
     tcase_add_test(t, accepted_but_never_begun_is_said);
     tcase_add_test(t, accepted_and_begun_is_not);
+    tcase_add_test(t, queued_behind_a_turn_is_no_failure);
+    tcase_add_test(t, another_process_took_nothing);
     tcase_add_checked_fixture(d, setup_deadline, teardown);
     tcase_add_test(d, deadline_denies);
     suite_add_tcase(s, plain);

@@ -15,7 +15,7 @@
 #include "base/server/server.h"
 #include "bridge/gateway/core/feed.h"
 #include "bridge/gateway/core/run.h"
-#include "bridge/gateway/store/store.h"
+#include "bridge/gateway/store/query.h"
 
 #define WAIT_MS 20000
 
@@ -42,7 +42,7 @@ static struct settings settings = {
 static unsigned probes, streams, swallow, posts, list_reads;
 static struct server_request *stream, *held;
 static const char *permissions, *status_map, *sessions, *one_session;
-static bool hold_lists, odd_lists, refuse_password;
+static bool hold_lists, hold_posts, odd_lists, refuse_password;
 static int post_status;
 static const char *post_answer;
 static char last_post[2048];
@@ -117,7 +117,8 @@ static void on_get(struct server_request *r)
     } else if (strcmp(path, "/global/event") == 0) {
         open_stream(r);
     } else if (strncmp(path, "/session/ses_", 13) == 0) {
-        answer(r, one_session ? 200 : 404, one_session ? one_session : "{}");
+        bool there = one_session && !strstr(path, "gone");
+        answer(r, there ? 200 : 404, there ? one_session : "{}");
     } else {
         list_reads++;
         if (hold_lists && !held) {
@@ -137,7 +138,10 @@ static void on_post(struct server_request *r)
     posts++;
     (void)snprintf(last_post, sizeof last_post, "%s [%s] %.*s", server_request_path(r),
                    directory ? directory : "", (int)len, body);
-    answer(r, post_status, post_answer);
+    if (hold_posts)
+        server_request_on_gone(r, ignore_gone, NULL);
+    else
+        answer(r, post_status, post_answer);
 }
 
 static void on_request(void *data, struct server_request *r)
@@ -166,6 +170,18 @@ static void on_activity(void *data, const struct activity *a)
 
 /* ---------------------------------------------------------------- fixture */
 
+static void open_server(uint16_t port)
+{
+    struct error e = ERROR_INIT;
+    struct server_options o = {
+        .loop = &loop,
+        .listen = "127.0.0.1",
+        .port = port,
+        .on_request = on_request,
+    };
+    ck_assert_msg(server_new(&server, &o, &e) == 0, "%s", e.message);
+}
+
 static void setup(void)
 {
     static const struct opencode_options fast = {
@@ -175,15 +191,10 @@ static void setup(void)
     };
     struct connector c = { .name = "test", .activity = on_activity };
     struct error e = ERROR_INIT;
-    struct server_options o = {
-        .loop = &loop,
-        .listen = "127.0.0.1",
-        .on_request = on_request,
-    };
     post_status = 200;
     post_answer = "true";
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_msg(server_new(&server, &o, &e) == 0, "%s", e.message);
+    open_server(0);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", (unsigned)server_port(server));
     ck_assert_int_eq(http_client_new(&http, &loop, NULL), 0);
     ck_assert_int_eq(store_open(&store, "", NULL, &e), 0);
@@ -615,6 +626,82 @@ START_TEST(unknown_there_is_gone)
 }
 END_TEST
 
+static bool is_refused(void)
+{
+    struct link_state l;
+    core_links(core, &l);
+    return strstr(l.opencode_reason, "onnect") != NULL;
+}
+
+/* It took the decision and died before it said so. */
+START_TEST(death_takes_the_decision_along)
+{
+    run_until(reached);
+    tell(ASKED("per_1", "ses_1"));
+    run_until(per_1_pending);
+    hold_posts = true;
+    ck_assert_int_eq(core_decide(core, "own", "per_1", OUTCOME_ONCE, "", NULL, &ann), 0);
+    run_until(posted);
+    uint16_t port = server_port(server);
+    server_free(server);
+    run_until(is_refused);
+    hold_posts = false;
+    post_status = _i == 0 ? 404 : 500; /* 0: the delivery finds out, 1: the lists do */
+    odd_lists = _i == 0;
+    open_server(port);
+    run_until(per_1_settled);
+    ck_assert(per_1_gone());
+}
+END_TEST
+
+static void writable(bool yes)
+{
+    ck_assert_int_eq(sqlite3_exec(store->db, yes ? "PRAGMA query_only=0" : "PRAGMA query_only=1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+}
+
+static bool store_is_bad(void)
+{
+    struct link_state l;
+    core_links(core, &l);
+    return *l.store_reason != '\0';
+}
+
+/* The stream does not repeat what could not be stored. */
+START_TEST(full_disk_is_said_and_read_again)
+{
+    run_until(reached);
+    tell(CREATED("ses_1"));
+    writable(false);
+    tell(ASKED("per_1", "ses_1"));
+    run_until(store_is_bad);
+    struct seen s;
+    ck_assert(!known("per_1", &s));
+    permissions = "[" LISTED("per_1", "ses_1") "]";
+    status_map = "{\"ses_1\":{\"type\":\"busy\"}}";
+    writable(true);
+    run_until(per_1_pending);
+    ck_assert(!store_is_bad());
+    ck_assert_uint_eq(streams, 1);
+}
+END_TEST
+
+/* One session of the list is deleted; the child of another still finds its root. */
+START_TEST(deleted_session_hides_no_other)
+{
+    permissions = "[" LISTED("per_1", "ses_gone") "," LISTED("per_2", "ses_2") "]";
+    status_map = "{\"ses_gone\":{\"type\":\"busy\"},\"ses_2\":{\"type\":\"busy\"}}";
+    one_session = SESSION("ses_2", ",\"parentID\":\"ses_1\"");
+    struct seen s;
+    run_until(per_2_pending);
+    ck_assert(known("per_2", &s));
+    ck_assert_str_eq(s.root, "ses_1");
+    ck_assert(known("per_1", &s));
+    ck_assert_str_eq(s.root, "ses_gone");
+}
+END_TEST
+
 static int done_error = 1;
 static char done_session[64];
 
@@ -697,6 +784,9 @@ int main(void)
     tcase_add_test(t, decision_is_posted);
     tcase_add_test(t, failure_is_posted_again);
     tcase_add_test(t, unknown_there_is_gone);
+    tcase_add_loop_test(t, death_takes_the_decision_along, 0, 2);
+    tcase_add_test(t, full_disk_is_said_and_read_again);
+    tcase_add_test(t, deleted_session_hides_no_other);
     tcase_add_test(t, start_creates_and_prompts);
     tcase_add_test(t, nobody_there_is_an_answer);
     tcase_add_test(t, freed_in_the_middle);

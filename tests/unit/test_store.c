@@ -1,5 +1,5 @@
 /* rooms: bridge/gateway/store base/core */
-#include "bridge/gateway/store/store.h"
+#include "bridge/gateway/store/query.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -447,6 +447,67 @@ START_TEST(bridge_numbers_are_kept)
 }
 END_TEST
 
+static unsigned news;
+
+static void on_failing(void *data)
+{
+    (void)data;
+    news++;
+}
+
+/* A transaction that is rolled back proves no recovery, one that is stored does. */
+START_TEST(failing_is_known_until_it_ends)
+{
+    store_on_failing(store, on_failing, NULL);
+    ck_assert_int_eq(sqlite3_exec(store->db, "PRAGMA query_only=1", NULL, NULL, NULL), SQLITE_OK);
+    ck_assert_int_lt(store_put(store, "k", "v"), 0);
+    ck_assert_int_lt(store_put(store, "k", "v"), 0);
+    ck_assert_int_eq(store_failing(store), -EROFS);
+    ck_assert_uint_eq(news, 1);
+    ck_assert_int_eq(sqlite3_exec(store->db, "PRAGMA query_only=0", NULL, NULL, NULL), SQLITE_OK);
+    ck_assert_int_eq(store_begin(store), 0);
+    ck_assert_int_eq(store_put(store, "k", "v"), 0);
+    store_rollback(store);
+    ck_assert_int_eq(store_failing(store), -EROFS);
+    ck_assert_int_eq(store_put(store, "k", "v"), 0);
+    ck_assert_int_eq(store_failing(store), 0);
+    ck_assert_uint_eq(news, 2);
+}
+END_TEST
+
+static int rows_of(const char *table)
+{
+    char sql[64];
+    sqlite3_stmt *st;
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
+    ck_assert_int_eq(sqlite3_prepare_v2(store->db, sql, -1, &st, NULL), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    int n = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+START_TEST(what_is_old_goes)
+{
+    static const char rows[] =
+        "INSERT INTO audit (time_ms, connector, actor_id, actor_name, what, object, detail) VALUES"
+        " (1, '', '', '', '', '', ''), (strftime('%s') * 1000, '', '', '', '', '', '');"
+        "INSERT INTO sessions VALUES ('p', 'root', '', 'root', '', '', '', '', '', 0, '', 0, 1, 1,"
+        " 0, 0, '', 0), ('p', 'gone', '', 'gone', '', '', '', '', '', 3, '', 0, 1, 1, 0, 0, '', 0),"
+        " ('p', 'child', 'root', 'root', '', '', '', '', '', 0, '', 0, 1, 1, 0, 0, '', 0);"
+        "INSERT INTO places VALUES ('c', 'request', 'p', 'per_1', 'C', '1', '1', ''),"
+        " ('c', 'session', 'p', 'root', 'C', '1', '1', '');"
+        "INSERT INTO outbox (connector, lane, key, method, payload, state, attempts, not_before_ms,"
+        " result, changed_ms) VALUES ('c', 'l', 'k', 'm', '', 0, 0, 0, '', 1);";
+    ck_assert_int_eq(sqlite3_exec(store->db, rows, NULL, NULL, NULL), SQLITE_OK);
+    store_forget(store);
+    ck_assert_int_eq(rows_of("audit"), 1);
+    ck_assert_int_eq(rows_of("sessions"), 1); /* a root may be gone on with after any time */
+    ck_assert_int_eq(rows_of("places"), 1);
+    ck_assert_int_eq(rows_of("outbox"), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store");
@@ -469,6 +530,8 @@ int main(void)
     tcase_add_test(t, walks_nest);
     tcase_add_test(t, unshown_are_told_until_settled_is_shown);
     tcase_add_test(t, bridge_numbers_are_kept);
+    tcase_add_test(t, failing_is_known_until_it_ends);
+    tcase_add_test(t, what_is_old_goes);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

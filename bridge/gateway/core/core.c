@@ -10,10 +10,33 @@
 #include <string.h>
 
 #define SETTLED_RETOLD_MS ((int64_t)86400000)
+#define HOUSE_MS          3600000 /* what is old leaves the store */
+
+static void on_links_timer(uv_timer_t *timer)
+{
+    core_tell_links(timer->data);
+}
+
+static void on_house_timer(uv_timer_t *timer)
+{
+    store_forget(((struct core *)timer->data)->store);
+}
 
 static void on_deadline_timer(uv_timer_t *timer)
 {
     requests_check_deadline(timer->data);
+}
+
+/* From within any write: told from the loop. */
+static void on_store_failing(void *data)
+{
+    struct core *core = data;
+    int failing = store_failing(core->store);
+    if (failing)
+        log_error("the gateway's state cannot be stored: %s", strerror(-failing));
+    else
+        log_info("the gateway's state can be stored again");
+    (void)uv_timer_start(&core->links_timer, on_links_timer, 0, 0);
 }
 
 int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings,
@@ -30,9 +53,14 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
         .deadline_ms = deadline_ms,
         .watch_ms = CORE_WATCH_MS,
     };
-    (void)uv_timer_init(loop, &core->deadline_timer);
-    (void)uv_timer_init(loop, &core->stop_timer);
-    core->deadline_timer.data = core->stop_timer.data = core;
+    uv_timer_t *timers[] = { &core->deadline_timer, &core->stop_timer, &core->links_timer,
+                             &core->house_timer };
+    for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+        (void)uv_timer_init(loop, timers[i]);
+        timers[i]->data = core;
+        core->open_handles++;
+    }
+    store_on_failing(store, on_store_failing, core);
     *ret = core;
     return 0;
 }
@@ -40,10 +68,8 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
 static void core_closed(uv_handle_t *handle)
 {
     struct core *core = handle->data;
-    if (handle == (uv_handle_t *)&core->deadline_timer) {
-        uv_close((uv_handle_t *)&core->stop_timer, core_closed);
+    if (--core->open_handles > 0)
         return;
-    }
     free(core->slack_state);
     free(core->slack_reason);
     free(core->opencode_reason);
@@ -62,7 +88,11 @@ void core_free(struct core *core)
     watch_free_all(core);
     while (core->ways)
         core_way_remove(core->ways);
+    store_on_failing(core->store, NULL, NULL);
     uv_close((uv_handle_t *)&core->deadline_timer, core_closed);
+    uv_close((uv_handle_t *)&core->stop_timer, core_closed);
+    uv_close((uv_handle_t *)&core->links_timer, core_closed);
+    uv_close((uv_handle_t *)&core->house_timer, core_closed);
 }
 
 /* ---------------------------------------------------------------- connectors */
@@ -270,6 +300,8 @@ int core_start(struct core *core)
     if (core->deadline_ms > 0)
         (void)uv_timer_start(&core->deadline_timer, on_deadline_timer, 0,
                              core->deadline_ms < 10000 ? core->deadline_ms / 10 + 1 : 1000);
+    (void)uv_timer_start(&core->house_timer, on_house_timer, HOUSE_MS, HOUSE_MS);
+    uv_unref((uv_handle_t *)&core->house_timer); /* it alone keeps nothing alive */
     core_tell_links(core);
     return 0;
 }
@@ -353,6 +385,7 @@ void core_audit(struct core *core, const struct actor *actor, const char *what, 
 void core_links(struct core *core, struct link_state *ret)
 {
     unsigned own = way_bridges(core, core->settings->pod), all = way_bridges(core, NULL);
+    int failing = store_failing(core->store);
     bool http = false;
     for (struct way *w = core->ways; w; w = w->next)
         http = http || (w->kind == WAY_HTTP && w->up);
@@ -364,6 +397,7 @@ void core_links(struct core *core, struct link_state *ret)
         .opencode = way,
         .opencode_reason =
             strcmp(way, "none") == 0 && core->opencode_reason ? core->opencode_reason : "",
+        .store_reason = failing ? strerror(-failing) : "",
     };
 }
 

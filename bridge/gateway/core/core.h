@@ -170,6 +170,7 @@ struct link_state {
     unsigned bridges;                 /* connected bridge plugins */
     const char *opencode;             /* "bridge", "http", "none": how OpenCode is reached now */
     const char *opencode_reason;
+    const char *store_reason; /* why nothing can be stored at present; "" when all is well */
 };
 void core_links(struct core *core, struct link_state *ret);
 /* A connector tells its own state. */

@@ -81,7 +81,8 @@ static void retry(struct delivery *d)
 struct looked {
     struct delivery *d;
     int state, attempts, accepted;
-    int sent; /* what ops->reply or ops->check returned */
+    bool another; /* the process that is reached now never had it */
+    int sent;     /* what ops->reply or ops->check returned */
     struct way *way;
     bool check;
 };
@@ -150,6 +151,8 @@ static int look_row(void *data, const struct request_row *row)
     l->state = row->state;
     l->attempts = row->attempts;
     l->accepted = row->accepted;
+    const struct way *w = way_for(l->d->core, row->pod, row->instance);
+    l->another = w && way_is_another(w, row);
     return 0;
 }
 
@@ -160,7 +163,10 @@ static void ended_unseen(struct delivery *d)
     (void)store_request_get(d->core->store, d->pod, d->id, look_row, &l);
     if (l.state == REQUEST_DECIDING) {
         /* More than one attempt: an earlier one, whose answer was lost, took it. */
-        if (l.accepted || l.attempts > 1)
+        if (l.another)
+            (void)request_void(d->core, d->pod, d->id,
+                               "OpenCode was restarted and no longer waits for it");
+        else if (l.accepted || l.attempts > 1)
             (void)request_confirm(d->core, d->pod, d->id);
         else
             (void)request_void(d->core, d->pod, d->id, "OpenCode no longer waits for it");

@@ -50,6 +50,9 @@ int core_way_add(struct way **ret, struct core *core, enum way_kind kind, const 
 void core_way_remove(struct way *w);
 /* A WAY_HTTP tells whether it reaches OpenCode, and why not. */
 void core_way_set_up(struct way *w, bool up, const char *reason);
+/* A WAY_HTTP found that nothing listens there: the process that was there before is dead, and what
+ * it asked or took until now is gone with it. */
+void core_way_nobody(struct way *w);
 /* Decisions that wait for their confirmation are sent at once. */
 void core_way_kick(struct core *core, const char *pod);
 

@@ -19,6 +19,7 @@ struct way {
     const struct way_ops *ops;
     void *data;
     bool up;
+    int64_t none_ms; /* WAY_HTTP, wall clock: nothing listened there; what answers is younger */
 };
 
 struct delivery;
@@ -53,7 +54,8 @@ struct core {
     bool batch;
     struct telling *tellings, **tellings_end;
 
-    uv_timer_t deadline_timer, stop_timer;
+    uv_timer_t deadline_timer, stop_timer, links_timer, house_timer;
+    unsigned open_handles;
     bool started, stopping;
     void (*stop_done)(void *data);
     void *stop_data;
@@ -71,6 +73,10 @@ struct way *way_for(struct core *core, const char *pod, const char *instance);
 unsigned way_bridges(struct core *core, const char *pod); /* pod NULL: of all pods */
 bool way_connected(struct core *core, const char *pod, const char *instance);
 const char *way_default_pod(struct core *core); /* NULL: none */
+/* The process behind `w` is surely not the one that asked: what that one took died with it. */
+bool way_is_another(const struct way *w, const struct request_row *row);
+/* The direct way of a pod; NULL: it has none. */
+const struct way *way_direct(const struct core *core, const char *pod);
 
 /* ---- sessions (sessions.c) ---- */
 /* Copies the root's id of a session (the session itself when it is not known). NULL: no memory. */

@@ -415,12 +415,14 @@ static int void_missing_row(void *data, const struct request_row *row)
     if (strcmp(row->pod, f->pod) != 0 || strcmp(row->directory, f->directory) != 0 ||
         listed(s->open_ids, s->n_open, row->id))
         return 0;
-    bool same = strcmp(row->instance, f->instance) == 0;
+    const struct way *direct = *f->instance ? NULL : way_direct(f->core, f->pod);
+    bool dead = direct && way_is_another(direct, row);
+    bool same = !dead && strcmp(row->instance, f->instance) == 0;
     bool older = s->as_of_seq >= 0 ? row->seq <= s->as_of_seq : row->created_ms < s->before_ms;
-    if (same ? !older : way_connected(f->core, row->pod, row->instance))
+    if (same ? !older : !dead && way_connected(f->core, row->pod, row->instance))
         return 0;
     /* A decision that the same process took counts; one that another process was sent does not. */
-    if (row->state == REQUEST_DECIDING && (row->accepted || row->attempts > 0) &&
+    if (row->state == REQUEST_DECIDING && (row->accepted || row->attempts > 0) && !dead &&
         (same || !*row->instance || !*f->instance))
         (void)request_confirm(f->core, row->pod, row->id);
     else

@@ -1,5 +1,6 @@
 /* OpenCode may accept a prompt and never work on it, without a word (its model is not known yet, a
- * plugin swallowed it). Each accepted prompt is watched until any status of its session comes. */
+ * plugin swallowed it). Each accepted prompt is watched until any status of its session comes; one
+ * to a session that is at work is queued there, and nothing need come for long. */
 #include "base/core/log.h"
 #include "bridge/gateway/core/private.h"
 
@@ -31,10 +32,22 @@ static void watch_end(struct watch *w)
     uv_close((uv_handle_t *)&w->timer, watch_closed);
 }
 
+static int is_at_work(void *data, const struct session_row *row)
+{
+    *(bool *)data = row->status == SESSION_BUSY || row->status == SESSION_RETRY;
+    return 0;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     static const char text[] = "OpenCode accepted the message but did not begin to work on it";
     struct watch *w = timer->data;
+    bool at_work = false;
+    (void)store_session_get(w->core->store, w->pod, w->session_id, is_at_work, &at_work);
+    if (at_work) { /* all the time: the message waits for the end of the turn before it */
+        watch_end(w);
+        return;
+    }
     struct feed f = { w->core, w->pod, "", "", 0 };
     struct feed_status s = {
         .session_id = w->session_id,

@@ -1,5 +1,6 @@
 /* The ways to OpenCode that are there now, and which of them to take. */
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/private.h"
 
@@ -120,6 +121,26 @@ void core_way_set_up(struct way *w, bool up, const char *reason)
     core_tell_links(core);
     if (rose)
         delivery_kick(core, w->pod);
+}
+
+bool way_is_another(const struct way *w, const struct request_row *row)
+{
+    if (w->kind == WAY_HTTP)
+        return row->created_ms < w->none_ms;
+    return *row->instance && strcmp(row->instance, w->instance) != 0;
+}
+
+const struct way *way_direct(const struct core *core, const char *pod)
+{
+    const struct way *w = core->ways;
+    while (w && (w->kind != WAY_HTTP || strcmp(w->pod, pod) != 0))
+        w = w->next;
+    return w;
+}
+
+void core_way_nobody(struct way *w)
+{
+    w->none_ms = clock_wall_ms();
 }
 
 void core_way_kick(struct core *core, const char *pod)

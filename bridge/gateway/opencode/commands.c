@@ -107,6 +107,7 @@ static int call_send(struct call *c, const char *path, const char *directory, cJ
     o.method = owned ? "POST" : "GET";
     o.body = text;
     o.body_len = text ? strlen(text) : 0;
+    o.once = text != NULL; /* a prompt that arrives twice is worked on twice */
     return http_start(core_http(c->oc->core), &o, &c->request);
 }
 
@@ -115,6 +116,7 @@ static void on_plain(void *data, const struct http_response *r)
     struct call *c = data;
     const char *message;
     c->request = NULL;
+    oc_heard(c->oc, r);
     int error = result_of(r, &message);
     call_finish(c, error, message);
 }
@@ -176,6 +178,7 @@ static void on_check(void *data, const struct http_response *r)
     const char *message;
     _cleanup_json_ cJSON *list = NULL;
     c->request = NULL;
+    oc_heard(c->oc, r);
     int error = result_of(r, &message);
     if (error == -ENOENT)
         error = -EREMOTEIO; /* of the list, not of the request */

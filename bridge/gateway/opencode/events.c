@@ -6,9 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define LISTED_MAX 4000
-#define RESYNC_MS  500
-#define DETAIL_MAX ((size_t)512 << 10)
+#define LISTED_MAX     4000
+#define RESYNC_MS      500
+#define STORE_RETRY_MS 2000
+#define DETAIL_MAX     ((size_t)512 << 10)
 
 static struct feed feed_of(struct opencode *oc, const char *directory)
 {
@@ -18,6 +19,18 @@ static struct feed feed_of(struct opencode *oc, const char *directory)
         .instance = "",
         .directory = directory,
     };
+}
+
+/* What came could not be stored (a full disk): the stream does not repeat it, so what is true in
+ * that directory is read again, until it can be. */
+static void stored(struct opencode *oc, const char *directory, int r)
+{
+    if (r >= 0 || r == -EINVAL || r == -ENOENT || r == -ENOBUFS)
+        return;
+    log_debug("direct way: reading %s again: %s", directory, strerror(-r));
+    oc_add_directory(oc, *directory ? directory : core_settings(oc->core)->opencode_directory,
+                     true);
+    sync_later(oc, STORE_RETRY_MS);
 }
 
 /* ---------------------------------------------------------------- sessions */
@@ -57,6 +70,7 @@ void session_apply(struct opencode *oc, const char *directory, const cJSON *info
     int r = core_feed_session(&f, &s);
     if (r < 0)
         log_warn("session %s: %s", id, strerror(-r));
+    stored(oc, f.directory, r);
 }
 
 static void on_session(struct opencode *oc, const char *directory, const cJSON *p)
@@ -75,7 +89,7 @@ static const char *session_of(const cJSON *p)
 static void on_deleted(struct opencode *oc, const char *directory, const cJSON *p)
 {
     struct feed f = feed_of(oc, directory);
-    (void)core_feed_session_gone(&f, session_of(p));
+    stored(oc, directory, core_feed_session_gone(&f, session_of(p)));
 }
 
 static void apply_status(struct opencode *oc, const char *directory, const char *id,
@@ -96,7 +110,7 @@ static void apply_status(struct opencode *oc, const char *directory, const char 
             .text = names[i].status == SESSION_RETRY ? json_str(status, "message", "") : "",
             .retry_at_ms = names[i].status == SESSION_RETRY ? json_int(status, "next", 0) : 0,
         };
-        (void)core_feed_status(&f, &s);
+        stored(oc, directory, core_feed_status(&f, &s));
     }
 }
 
@@ -113,7 +127,7 @@ static void on_idle(struct opencode *oc, const char *directory, const cJSON *p)
     struct feed f = feed_of(oc, directory);
     struct feed_status s = { .session_id = session_of(p), .status = SESSION_IDLE };
     parts_flush(oc);
-    (void)core_feed_status(&f, &s);
+    stored(oc, directory, core_feed_status(&f, &s));
 }
 
 static void on_error(struct opencode *oc, const char *directory, const cJSON *p)
@@ -132,7 +146,7 @@ static void on_error(struct opencode *oc, const char *directory, const cJSON *p)
         .text = aborted ? "aborted" : message,
     };
     parts_flush(oc);
-    (void)core_feed_status(&f, &s);
+    stored(oc, directory, core_feed_status(&f, &s));
     if (aborted)
         return;
     struct activity a = {
@@ -207,6 +221,7 @@ static void asked(struct opencode *oc, const char *directory, enum request_kind 
     int n = core_feed_asked(&f, &r);
     if (n < 0)
         log_warn("request %s could not be taken: %s", r.id, strerror(-n));
+    stored(oc, directory, n);
 }
 
 static void on_permission(struct opencode *oc, const char *directory, const cJSON *p)
@@ -223,7 +238,7 @@ static void replied(struct opencode *oc, const char *directory, const cJSON *p,
                     enum request_outcome outcome)
 {
     struct feed f = feed_of(oc, directory);
-    (void)core_feed_replied(&f, json_str(p, "requestID", ""), outcome);
+    stored(oc, directory, core_feed_replied(&f, json_str(p, "requestID", ""), outcome));
 }
 
 static void on_permission_replied(struct opencode *oc, const char *directory, const cJSON *p)
@@ -375,4 +390,5 @@ void missing_apply(struct opencode *oc, const char *directory, const cJSON *stat
     int r = core_feed_sync(&f, &sync);
     if (r < 0)
         log_warn("what is gone in %s could not be stored: %s", directory, strerror(-r));
+    stored(oc, directory, r);
 }

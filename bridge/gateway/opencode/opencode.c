@@ -10,6 +10,8 @@
 
 #define PROBE_MS       500   /* early requests are never answered: ask anew on a new connection */
 #define STREAM_IDLE_MS 35000 /* its heartbeat comes every 10 s */
+#define SOON_MS        20    /* after a link that worked was lost */
+#define WORKED_MS      2000  /* a stream that lived so long did */
 
 static void begin(struct opencode *oc, uint64_t delay_ms);
 
@@ -134,10 +136,11 @@ void oc_restart(struct opencode *oc, const char *why)
 {
     if (oc->state == OC_OFF || oc->closing)
         return;
+    bool worked = oc->connected && clock_mono_ms() - oc->connected_ms >= WORKED_MS;
     drop_all(oc);
     log_debug("direct way: %s", why);
     core_way_set_up(oc->way, false, why);
-    begin(oc, oc->retry_ms);
+    begin(oc, worked && oc->retry_ms > SOON_MS ? SOON_MS : oc->retry_ms);
     oc->retry_ms =
         oc->retry_ms * 2 > oc->options.retry_max_ms ? oc->options.retry_max_ms : oc->retry_ms * 2;
 }
@@ -158,6 +161,7 @@ static void on_sse(void *data, const struct sse_event *event)
     const char *type = json_str(payload, "type", "");
     if (strcmp(type, "server.connected") == 0 && !oc->connected) {
         oc->connected = true;
+        oc->connected_ms = clock_mono_ms();
         log_info("direct way: the event stream of OpenCode is open");
         mark_all_stale(oc);
         oc->busy = true;
@@ -224,14 +228,24 @@ static void open_stream(struct opencode *oc)
         oc_restart(oc, strerror(-r));
 }
 
+void oc_heard(struct opencode *oc, const struct http_response *r)
+{
+    if (r->error == -ECONNREFUSED && oc->way)
+        core_way_nobody(oc->way);
+}
+
 static void on_probe(void *data, const struct http_response *r)
 {
     struct opencode *oc = data;
+    uint64_t now = clock_mono_ms();
     oc->probe = NULL;
-    if (r->error == 0 && r->status == 200)
-        open_stream(oc);
-    else
+    oc_heard(oc, r);
+    if (r->error != 0 || r->status != 200)
         oc_restart(oc, why_not(r));
+    else if (now < oc->grace_until_ms)
+        begin(oc, oc->grace_until_ms - now);
+    else
+        open_stream(oc);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -267,7 +281,9 @@ void oc_bridges(void *data, unsigned count)
         oc->retry_ms = oc->options.retry_min_ms;
         core_way_set_up(oc->way, false, "");
     } else if (count == 0 && oc->state == OC_OFF) {
-        begin(oc, oc->options.grace_ms);
+        /* Looked at once, so that a death is seen before there is a new process. */
+        oc->grace_until_ms = clock_mono_ms() + oc->options.grace_ms;
+        begin(oc, SOON_MS);
     }
 }
 

@@ -58,6 +58,8 @@ struct opencode {
     struct http_request *probe, *stream, *lookup;
     struct sse_parser *sse;
     bool connected; /* the first event came */
+    uint64_t connected_ms;
+    uint64_t grace_until_ms; /* monotonic: the bridge may come back until then */
 
     char *directories[OC_DIRECTORIES_MAX];
     bool stale[OC_DIRECTORIES_MAX]; /* to be read (again) */
@@ -93,6 +95,8 @@ struct http_options oc_request(struct opencode *oc, const char *url, http_done_f
                                void *data);
 /* The stream ended or cannot be trusted: begins anew. */
 void oc_restart(struct opencode *oc, const char *why);
+/* Every answer and failure passes here: a refused connection says that OpenCode is dead. */
+void oc_heard(struct opencode *oc, const struct http_response *r);
 /* All that was read is applied: OpenCode is reached. */
 void oc_ready(struct opencode *oc);
 void oc_bridges(void *data, unsigned count); /* struct way_ops */

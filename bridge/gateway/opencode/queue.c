@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOOKUPS_MAX 8 /* parents of parents for one item, then it goes on without */
+#define LOOKUPS_MAX 256 /* for one item (a list of requests, each with parents), then without */
 
 static void item_free(struct item *item)
 {
@@ -87,6 +87,15 @@ void queue_clear(struct opencode *oc)
 
 /* ---------------------------------------------------------------- lookups */
 
+/* A session that was deleted while its request waits is its own root; it must not keep the others
+ * of its list from being looked up. */
+static void unknown_root(struct opencode *oc, const char *directory, const char *id)
+{
+    _cleanup_json_ cJSON *info = cJSON_CreateObject();
+    json_add_str(info, "id", id);
+    session_apply(oc, directory, info);
+}
+
 static void on_looked_up(void *data, const struct http_response *r)
 {
     struct opencode *oc = data;
@@ -98,8 +107,10 @@ static void on_looked_up(void *data, const struct http_response *r)
         (void)json_parse(&json, r->body, r->body_len, NULL);
     if (json && strcmp(json_str(json, "id", ""), id) == 0)
         session_apply(oc, dir, json);
+    else if (r->error == 0 && r->status == 404)
+        unknown_root(oc, dir, id);
     else
-        oc->looked_up = LOOKUPS_MAX; /* it goes on as a root */
+        oc->looked_up = LOOKUPS_MAX; /* OpenCode does not answer: on without */
     queue_pump(oc);
 }
 

@@ -49,6 +49,10 @@ static void on_resync(uv_timer_t *timer)
 
 void sync_later(struct opencode *oc, uint64_t ms)
 {
+    /* Never later than it was to be: events that fail one after the other would put it off. */
+    if (uv_is_active((uv_handle_t *)&oc->resync_timer) &&
+        uv_timer_get_due_in(&oc->resync_timer) <= ms)
+        return;
     (void)uv_timer_start(&oc->resync_timer, on_resync, ms, 0);
 }
 

@@ -95,6 +95,28 @@ int query_step(struct query *q)
     return rc == SQLITE_ROW ? 1 : store_errno(rc);
 }
 
+static void set_failing(struct store *s, int failing)
+{
+    bool news = (s->failing != 0) != (failing != 0);
+    s->failing = failing;
+    if (news && s->on_failing)
+        s->on_failing(s->failing_data);
+}
+
+int query_done(struct store *s, int r)
+{
+    if (r < 0) {
+        set_failing(s, r);
+        return r;
+    }
+    /* Inside a transaction nothing is stored yet; an empty one proves nothing. */
+    if (sqlite3_get_autocommit(s->db) && sqlite3_total_changes(s->db) != s->changes) {
+        s->changes = sqlite3_total_changes(s->db);
+        set_failing(s, 0);
+    }
+    return sqlite3_changes(s->db);
+}
+
 const char *query_text(struct query *q, int column)
 {
     const unsigned char *text = sqlite3_column_text(q->st, column);

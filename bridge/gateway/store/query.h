@@ -12,6 +12,10 @@ struct store {
     sqlite3 *db;
     int depth;     /* of store_begin() */
     bool poisoned; /* an inner transaction was rolled back: the outer one can't commit */
+    int failing;   /* the last write failed with this; 0: it did not */
+    int changes;   /* sqlite's count of changed rows when something was last stored */
+    void (*on_failing)(void *data);
+    void *failing_data;
     unsigned inbox_writes;
     struct {
         const char *sql; /* the literal's address is the key */
@@ -46,8 +50,11 @@ void query_end(struct query *q);
         int r_ = query_begin(&q_, (s), (sql), (types), ##__VA_ARGS__);                             \
         if (r_ == 0)                                                                               \
             r_ = query_step(&q_);                                                                  \
-        r_ < 0 ? r_ : sqlite3_changes((s)->db);                                                    \
+        query_done((s), r_);                                                                       \
     })
+
+/* What query_run() returns; notes whether writing works. */
+int query_done(struct store *s, int r);
 
 /* sqlite's result code as negative errno. */
 int store_errno(int rc);

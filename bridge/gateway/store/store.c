@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DAY_MS         ((int64_t)86400000)
-#define KEEP_DONE_DAYS 7
-#define KEEP_ROWS_DAYS 90
+#define DAY_MS          ((int64_t)86400000)
+#define KEEP_DONE_DAYS  7
+#define KEEP_ROWS_DAYS  90
+#define KEEP_AUDIT_DAYS 400
+#define STATUS_GONE     3 /* enum session_status; the store knows no core */
 
 static void statements_free(struct store *s)
 {
@@ -76,10 +78,16 @@ static int db_open(struct store *s, const char *path)
     return r;
 }
 
-static void forget_old(struct store *s)
+void store_forget(struct store *s)
 {
     int64_t now = clock_wall_ms(), done = now - KEEP_DONE_DAYS * DAY_MS,
             rows = now - KEEP_ROWS_DAYS * DAY_MS;
+    (void)query_run(s, "DELETE FROM audit WHERE time_ms < ?", "l", now - KEEP_AUDIT_DAYS * DAY_MS);
+    (void)query_run(s,
+                    "DELETE FROM sessions WHERE (parent_id <> '' OR status = ?) AND updated_ms < ?",
+                    "il", STATUS_GONE, rows);
+    /* What could not be sent for so long (a revoked token) is news to nobody any more. */
+    (void)query_run(s, "DELETE FROM outbox WHERE changed_ms < ?", "l", rows);
     (void)query_run(s, "DELETE FROM outbox WHERE state >= ? AND changed_ms < ?", "il", OUTBOX_DONE,
                     done);
     (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - DAY_MS);
@@ -88,6 +96,10 @@ static void forget_old(struct store *s)
     (void)query_run(s,
                     "DELETE FROM shown WHERE NOT EXISTS (SELECT 1 FROM requests r WHERE "
                     "r.pod = shown.pod AND r.id = shown.id)",
+                    "");
+    (void)query_run(s,
+                    "DELETE FROM places WHERE kind = 'request' AND NOT EXISTS (SELECT 1 FROM "
+                    "requests r WHERE r.pod = places.pod AND r.id = places.id)",
                     "");
 }
 
@@ -159,7 +171,7 @@ int store_open(struct store **ret, const char *dir, char **ret_note, struct erro
         free(s);
         return error_set_errno(e, r, "cannot open the gateway's state");
     }
-    forget_old(s);
+    store_forget(s);
     if (ret_note)
         *ret_note = TAKE_PTR(said);
     *ret = s;
@@ -172,6 +184,25 @@ void store_close(struct store *s)
         return;
     db_close(s);
     free(s);
+}
+
+/* It may have been done already, as sqlite does on a full disk: no failure then. */
+static void roll_back(struct store *s)
+{
+    if (!sqlite3_get_autocommit(s->db))
+        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    s->changes = sqlite3_total_changes(s->db);
+}
+
+int store_failing(const struct store *s)
+{
+    return s->failing;
+}
+
+void store_on_failing(struct store *s, void (*fn)(void *data), void *data)
+{
+    s->on_failing = fn;
+    s->failing_data = data;
 }
 
 int store_begin(struct store *s)
@@ -196,10 +227,10 @@ int store_commit(struct store *s)
         int r = query_run(s, "COMMIT", "");
         if (r >= 0)
             return 0;
-        (void)query_run(s, "ROLLBACK", "");
+        roll_back(s);
         return r;
     }
-    (void)query_run(s, "ROLLBACK", "");
+    roll_back(s);
     return -ECANCELED;
 }
 
@@ -209,7 +240,7 @@ void store_rollback(struct store *s)
         return;
     s->poisoned = true;
     if (--s->depth == 0)
-        (void)query_run(s, "ROLLBACK", "");
+        roll_back(s);
 }
 
 int store_get(struct store *s, const char *key, char **ret)

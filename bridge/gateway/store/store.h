@@ -15,6 +15,14 @@ struct store;
  * when something is worth saying (kept aside, in memory), else NULL. */
 int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e);
 void store_close(struct store *s);
+/* What is old goes: sent messages after 7 days, settled requests, their places, subagents' and gone
+ * sessions after 90, the audit log after 400. Done by store_open() too. */
+void store_forget(struct store *s);
+
+/* 0, or why the last write failed (-ENOSPC, …). `fn` is told when that begins and ends, from within
+ * the call that saw it. */
+int store_failing(const struct store *s);
+void store_on_failing(struct store *s, void (*fn)(void *data), void *data);
 
 /* Groups several calls into one commit; they nest. 0 or -errno. */
 int store_begin(struct store *s);

@@ -86,7 +86,7 @@ void view_request(struct jsonw *w, const char *key, const struct request *r)
 static bool links_well(const struct link_state *l)
 {
     bool slack = strcmp(l->slack, "off") == 0 || strcmp(l->slack, "connected") == 0;
-    return slack && strcmp(l->opencode, "none") != 0;
+    return slack && strcmp(l->opencode, "none") != 0 && !*l->store_reason;
 }
 
 void view_links(struct jsonw *w, const struct link_state *l)
@@ -102,5 +102,8 @@ void view_links(struct jsonw *w, const struct link_state *l)
     jsonw_object(w, "opencode");
     jsonw_str(w, "way", l->opencode);
     jsonw_str(w, "reason", or_empty(l->opencode_reason));
+    jsonw_object_end(w);
+    jsonw_object(w, "store");
+    jsonw_str(w, "reason", l->store_reason);
     jsonw_object_end(w);
 }
