@@ -685,7 +685,7 @@ describe("set-up", () => {
   test("the agent's answer calls nobody", async () => {
     gateway = await startGateway();
     await connected();
-    await slack.control("message", { user: "alice", channel: CHANNEL, text: "<@U0BOT000001> @@text Hi <!channel> and <@U0BOB000001>." });
+    await slack.control("message", { user: "alice", channel: CHANNEL, text: "<@U0BOT000001> @@text Hi &lt;!channel&gt; there." });
     await eventually("the answer is there", async () =>
       (await all("&from=bot")).find((m) => /Hi <\u2060!channel>/.test(JSON.stringify(m.blocks))));
   });
