@@ -20,6 +20,7 @@
 #include "supervisor/config/environ.h"
 #include "supervisor/config/print.h"
 #include "supervisor/plan/plan.h"
+#include "tests/unit/run_suite.h"
 
 static char dir[200];
 static char file[256], env_path[256];
@@ -883,9 +884,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(make_suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

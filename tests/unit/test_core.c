@@ -11,6 +11,7 @@
 #include "base/core/ticket.h"
 #include "base/core/utf8.h"
 #include "base/json/json.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -632,9 +633,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(make_suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

@@ -16,6 +16,7 @@
 #include "bridge/gateway/core/summary.h"
 #include "bridge/gateway/core/table.h"
 #include "bridge/gateway/store/store.h"
+#include "tests/unit/run_suite.h"
 
 #define POD "pod-a"
 
@@ -962,9 +963,5 @@ int main(void)
     suite_add_tcase(s, plain);
     suite_add_tcase(s, t);
     suite_add_tcase(s, d);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -11,6 +11,7 @@
 
 #include "base/core/file.h"
 #include "supervisor/ctl/copy.h"
+#include "tests/unit/run_suite.h"
 
 /* --- is all well? --- */
 
@@ -135,9 +136,5 @@ int main(void)
     tcase_add_test(t, copies_sources_only_and_never_over_something);
     tcase_add_test(t, a_failed_copy_leaves_nothing);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

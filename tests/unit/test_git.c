@@ -5,6 +5,7 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/git/internal.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -214,9 +215,5 @@ int main(void)
     tcase_add_test(t, test_clone_leftover_goes);
     tcase_add_test(t, test_clone_of_nothing);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(s);
 }

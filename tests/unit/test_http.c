@@ -7,6 +7,7 @@
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
 #include "base/server/server.h"
+#include "tests/unit/run_suite.h"
 
 static uv_loop_t loop;
 static struct server *server;
@@ -466,9 +467,5 @@ int main(void)
     tcase_add_loop_test(c, callbacks_may_free_the_client, 0, 2);
     tcase_add_test(c, many_at_once_are_all_done);
     tcase_add_loop_test(c, certificates_are_verified, 0, 3);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -22,6 +22,7 @@
 #include "supervisor/init/stop_budget.h"
 #include "supervisor/init/tree.h"
 #include "supervisor/init/verdict.h"
+#include "tests/unit/run_suite.h"
 
 /* --- services --- */
 
@@ -601,9 +602,5 @@ int main(void)
     tcase_add_test(t, signals_are_rewritten_as_told);
     tcase_add_test(t, the_runtime_folder_is_ours_and_closed);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

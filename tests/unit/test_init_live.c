@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <sys/socket.h>
 
+#include "tests/unit/run_suite.h"
+
 static struct pod pod;
 static char self[PATH_MAX];
 
@@ -838,9 +840,5 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         }
     }
-    SRunner *r = srunner_create(*pod_impossible() ? skipped() : suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(*pod_impossible() ? skipped() : suite());
 }

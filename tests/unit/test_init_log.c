@@ -14,6 +14,7 @@
 #include "base/core/file.h"
 #include "supervisor/init/logline.h"
 #include "supervisor/init/logs.h"
+#include "tests/unit/run_suite.h"
 
 /* --- JSON, judged --- */
 
@@ -434,9 +435,5 @@ int main(void)
     tcase_add_test(live, a_reader_that_is_gone_is_no_disaster);
     suite_add_tcase(s, pure);
     suite_add_tcase(s, live);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

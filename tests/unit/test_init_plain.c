@@ -14,6 +14,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "tests/unit/run_suite.h"
 
 static char program[PATH_MAX];
 
@@ -178,9 +179,5 @@ int main(void)
     tcase_add_test(t, the_group_gets_signals_when_asked);
     tcase_add_test(t, as_a_subreaper_it_leaves_no_zombie);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

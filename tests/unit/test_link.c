@@ -23,6 +23,7 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/store/store.h"
+#include "tests/unit/run_suite.h"
 
 #define TOKEN   "bridge-token"
 #define WAIT_MS 15000
@@ -871,9 +872,5 @@ int main(void)
     tcase_add_test(t, caller_that_goes_away_takes_nothing_along);
     tcase_add_test(t, effect_and_number_are_one);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -16,6 +16,7 @@
 #include "bridge/gateway/core/feed.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/store/query.h"
+#include "tests/unit/run_suite.h"
 
 #define WAIT_MS 20000
 
@@ -791,9 +792,5 @@ int main(void)
     tcase_add_test(t, nobody_there_is_an_answer);
     tcase_add_test(t, freed_in_the_middle);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "supervisor/plan/plan_writer.h"
+#include "tests/unit/run_suite.h"
 
 static void *block;
 static size_t size;
@@ -210,9 +211,5 @@ int main(void)
     tcase_add_test(t, a_cut_plan_is_refused);
     tcase_add_loop_test(t, bad_values_are_refused, 0, 12);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/core/cleanup.h"
+#include "tests/unit/run_suite.h"
 
 /* A writer whose enums are all in range. */
 static void start(struct plan_writer *w)
@@ -139,9 +140,5 @@ int main(void)
     tcase_add_test(t, a_value_out_of_range_is_refused);
     tcase_add_test(t, too_large_is_said);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -13,6 +13,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/file.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -462,9 +463,5 @@ int main(void)
     tcase_add_test(t, test_trap);
     tcase_add_test(t, test_report_is_bounded);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -2,6 +2,7 @@
 #include "bridge/prepare/stamp.h"
 
 #include "base/core/file.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -257,9 +258,5 @@ int main(void)
     tcase_add_test(t, test_removed);
     tcase_add_test(t, test_too_deep);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(s);
 }

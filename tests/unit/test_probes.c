@@ -9,6 +9,7 @@
 #include "base/core/cleanup.h"
 #include "base/json/json.h"
 #include "probes/metrics.h"
+#include "tests/unit/run_suite.h"
 
 /* ---- verdicts ---- */
 
@@ -671,9 +672,5 @@ int main(void)
     tcase_add_test(live, a_reload_brings_a_new_table);
     tcase_add_test(live, a_hanging_check_times_out_and_does_not_overlap);
     tcase_add_loop_test(live, post_sends_one_request, 0, 2);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -9,6 +9,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/server/head.h"
+#include "tests/unit/run_suite.h"
 
 /* ---- the head parser, by table ---- */
 
@@ -916,9 +917,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(make_suite());
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

@@ -6,6 +6,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/utf8.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -334,9 +335,5 @@ int main(void)
     tcase_add_test(t, value__comes_back);
     tcase_add_test(t, buttons__too_long_a_value_makes_none);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

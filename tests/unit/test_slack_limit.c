@@ -4,6 +4,7 @@
 #include "bridge/gateway/slack/limit.h"
 
 #include "base/core/cleanup.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -168,9 +169,5 @@ int main(void)
     tcase_add_test(t, methods_are_found);
     tcase_add_loop_test(t, errors_say_their_fix, 0, 8);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

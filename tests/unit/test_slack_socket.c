@@ -4,6 +4,7 @@
 #include "bridge/gateway/slack/sock_table.h"
 
 #include "base/core/buf.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -222,9 +223,5 @@ int main(void)
     tcase_add_test(t, table__stop_ends_all_and_stays);
     tcase_add_test(t, table__always_comes_up_again);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

@@ -4,6 +4,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/utf8.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -168,9 +169,5 @@ int main(void)
     tcase_add_loop_test(t, text_from_slack__rows, 0, (int)ARRAY_SIZE(from));
     tcase_add_test(t, text_is_user_id__rows);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

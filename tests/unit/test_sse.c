@@ -10,6 +10,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
+#include "tests/unit/run_suite.h"
 
 /* Each event becomes "event|data|id;" in `seen`. */
 static const struct {
@@ -130,9 +131,5 @@ int main(void)
                         (int)ARRAY_SIZE(too_big));
     tcase_add_test(c, an_id_with_a_nul_is_ignored);
     tcase_add_test(c, escape_leaves_only_unreserved);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

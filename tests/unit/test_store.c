@@ -15,6 +15,7 @@
 
 #include "base/core/file.h"
 #include "bridge/gateway/store/rows.h"
+#include "tests/unit/run_suite.h"
 
 static char dir[256];
 static struct store *store;
@@ -533,9 +534,5 @@ int main(void)
     tcase_add_test(t, failing_is_known_until_it_ends);
     tcase_add_test(t, what_is_old_goes);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

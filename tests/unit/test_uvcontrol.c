@@ -5,6 +5,7 @@
 #include "tests/unit/control_helper.h"
 
 #include "base/core/cleanup.h"
+#include "tests/unit/run_suite.h"
 
 static uv_loop_t loop;
 static const char *answer;
@@ -182,9 +183,5 @@ int main(void)
     tcase_add_test(c, too_long_a_line_ends_it);
     tcase_add_loop_test(c, nobody_there_is_told_later, 0, 2);
     tcase_add_loop_test(c, cancelled_is_not_told, 0, 2);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

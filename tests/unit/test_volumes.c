@@ -17,6 +17,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
 #include "supervisor/volumes/iotest.h"
+#include "tests/unit/run_suite.h"
 
 static char dir[256];
 
@@ -625,9 +626,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(make_suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

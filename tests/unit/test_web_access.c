@@ -9,6 +9,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/error.h"
 #include "bridge/gateway/store/store.h"
+#include "tests/unit/run_suite.h"
 
 #define TOKEN "a-token-that-is-long-enough-to-be-unguessable"
 #define NOW   ((int64_t)1700000000000)
@@ -554,9 +555,5 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     add_tests(t);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/core/buf.h"
+#include "tests/unit/run_suite.h"
 
 enum kind { START, MESSAGE, LOGIN, DECISION };
 
@@ -196,9 +197,5 @@ int main(void)
     tcase_add_test(t, a_nul_byte_is_no_json);
     tcase_add_test(t, what_was_given_is_read);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -10,6 +10,7 @@
 
 #include "base/core/cleanup.h"
 #include "bridge/gateway/web/transcript.h"
+#include "tests/unit/run_suite.h"
 
 #define FIRST 1000
 
@@ -249,9 +250,5 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     add_tests(t);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

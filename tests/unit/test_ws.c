@@ -6,6 +6,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/server/server.h"
+#include "tests/unit/run_suite.h"
 
 static uv_loop_t loop;
 static struct server *server;
@@ -396,9 +397,5 @@ int main(void)
     tcase_add_test(c, a_name_that_is_none_is_told);
     tcase_add_loop_test(c, certificates_are_verified, 0, 3);
     tcase_add_test(c, a_ca_file_that_is_not_there_is_an_error);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

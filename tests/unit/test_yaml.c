@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/run_suite.h"
+
 static struct ynode *parse(const char *text)
 {
     struct ynode *root = NULL;
@@ -150,9 +152,5 @@ int main(void)
     tcase_add_test(t, depth_count_and_size_are_bounded);
     tcase_add_test(t, cut_anywhere);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }
