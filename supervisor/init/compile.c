@@ -67,7 +67,16 @@ static void release(struct compile *c)
     buf_release(&c->text);
     if (c->sv->compile == c)
         c->sv->compile = NULL;
-    free(c);
+    if (!proc_active(&c->proc)) /* else a sweep that hangs still points here */
+        free(c);
+}
+
+static const char *failure_text(const struct spawn_failure *f)
+{
+    static char text[200];
+    const struct spawn_wanted wanted = { .command = "codev-config", .cwd = "", .user = "" };
+    spawn_failure_text(f, &wanted, text, sizeof text);
+    return text;
 }
 
 /* NULL when a plan is there, else what went wrong, in one sentence. */
@@ -78,9 +87,7 @@ static struct plan_block *result(struct compile *c, struct error *e)
         (void)error_set(e, -ETIMEDOUT, "codev-config did not end within %d s",
                         COMPILE_DEADLINE_MS / 1000);
     else if (p->failed)
-        (void)error_set(e, -p->failure.error, "codev-config: %s: %s",
-                        spawn_step_text((enum spawn_step)p->failure.step),
-                        strerror(p->failure.error));
+        (void)error_set(e, -p->failure.error, "%s", failure_text(&p->failure));
     else if (p->exited && p->status == 0)
         return plan_block_map(c->memfd, e);
     else if (p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == EXIT_CONFIG &&
@@ -193,6 +200,7 @@ void plan_adopt(struct supervisor *sv, struct plan_block *plan)
     plan_block_unref(sv->plan);
     sv->plan = plan;
     sv->logs.text = p->header->log_format == PLAN_LOG_TEXT;
+    logs_let_go(&sv->logs);
     sv->logs.level = (enum log_level)p->header->log_level;
     env_release(&sv->plan_env);
     for (uint32_t i = 0; i < p->header->environment.count; i++)

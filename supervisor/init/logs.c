@@ -40,6 +40,42 @@ static void ring_put(struct buf *ring, uint64_t seq, const char *line, size_t le
     (void)buf_append(ring, line, len);
 }
 
+/* What was held, as it is wanted. */
+void logs_let_go(struct logs *l)
+{
+    struct buf *shown = l->text ? &l->held_text : &l->held_json;
+    if (!l->holding)
+        return;
+    l->holding = false;
+    for (size_t from = 0; from < shown->len;) {
+        const char *at = shown->data + from, *end = memchr(at, '\n', shown->len - from);
+        size_t len = end ? (size_t)(end - at) + 1 : shown->len - from;
+        output_line(&l->output, at, len);
+        from += len;
+    }
+    buf_release(&l->held_json);
+    buf_release(&l->held_text);
+}
+
+void logs_hold(struct logs *l)
+{
+    l->held_json = l->held_text = BUF_INIT_MAX(LOG_HELD_MAX);
+    l->holding = true;
+}
+
+/* False when it does not fit: what was held is out then, and nothing is held any more. */
+static bool hold(struct logs *l, const struct log_record *r, const struct buf *json)
+{
+    size_t json_len = l->held_json.len, text_len = l->held_text.len;
+    logline_text(&l->held_text, r);
+    if (!l->held_text.failed && buf_append(&l->held_json, json->data, json->len) == 0)
+        return true;
+    l->held_json.len = json_len;
+    l->held_text.len = text_len;
+    logs_let_go(l);
+    return false;
+}
+
 static void emit(struct log_channel *c, struct log_record *r)
 {
     struct logs *l = c->logs;
@@ -58,7 +94,8 @@ static void emit(struct log_channel *c, struct log_record *r)
         return;
     }
     ring_put(&c->ring, r->seq, json.data, json.len);
-    output_line(&l->output, shown->data, shown->len);
+    if (!l->holding || !hold(l, r, &json))
+        output_line(&l->output, shown->data, shown->len);
     if (l->on_line)
         l->on_line(l->on_line_arg, c, json.data, json.len);
 }
@@ -202,7 +239,12 @@ static void stream_close(struct log_stream *s)
 
 static void channel_name(struct log_channel *c, struct logs *l, const char *name)
 {
-    *c = (struct log_channel){ .logs = l, .ring = BUF_INIT_MAX(LOG_RING_MAX) };
+    *c = (struct log_channel){
+        .logs = l,
+        .ring = BUF_INIT_MAX(LOG_RING_MAX),
+        .out = { .source = { .fd = -1 }, .write_fd = -1 },
+        .err = { .source = { .fd = -1 }, .write_fd = -1 },
+    };
     (void)snprintf(c->name, sizeof c->name, "%s", name);
     c->next = l->channels;
     l->channels = c;
@@ -241,6 +283,8 @@ static void stream_drain(struct log_stream *s)
 
 void log_channel_drain(struct log_channel *c)
 {
+    if (!c->pid && c->find_pid)
+        c->find_pid(c);
     stream_drain(&c->out);
     stream_drain(&c->err);
 }
@@ -322,7 +366,6 @@ int logs_init(struct logs *l, struct loop *loop)
     l->output.on_drained = on_drained;
     l->output.arg = l;
     channel_name(&l->own, l, "init");
-    l->own.out.source.fd = l->own.err.source.fd = -1;
     l->own.pid = (int)getpid();
     return r;
 }

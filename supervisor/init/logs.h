@@ -6,6 +6,7 @@
 #include "supervisor/init/output.h"
 
 #define LOG_RING_MAX ((size_t)256 << 10) /* bytes of JSON lines kept for each service */
+#define LOG_HELD_MAX ((size_t)32 << 10)
 #define LOG_NAME_MAX 64
 
 struct logs;
@@ -43,7 +44,9 @@ struct logs {
     struct loop *loop;
     struct output output;
     struct mask mask;
-    bool text;            /* for people */
+    bool text;    /* for people */
+    bool holding; /* until it is known for whom: the lines wait in both forms */
+    struct buf held_json, held_text;
     enum log_level level; /* least level of PID 1's own lines */
     char boot_id[40];
     uint64_t seq;
@@ -57,6 +60,10 @@ struct logs {
 /* 0, or -errno when stdout cannot be used (everything else works then). */
 int logs_init(struct logs *l, struct loop *loop);
 void logs_release(struct logs *l);
+/* Holds lines back until logs_let_go(), which writes them in the form that `text` then says. At
+ * most LOG_HELD_MAX bytes: more lets go by itself. */
+void logs_hold(struct logs *l);
+void logs_let_go(struct logs *l);
 
 /* Makes the pipes. 0 or -errno. */
 int log_channel_open(struct log_channel *c, struct logs *l, const char *name);

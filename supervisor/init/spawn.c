@@ -34,6 +34,39 @@ const char *spawn_step_text(enum spawn_step step)
     return (unsigned)step < SPAWN_STEP_MAX ? texts[step] : "cannot start";
 }
 
+void spawn_failure_text(const struct spawn_failure *f, const struct spawn_wanted *wanted, char *out,
+                        size_t size)
+{
+    const char *command = wanted->command, *error = strerror(f->error);
+    bool absent = f->error == ENOENT;
+    if (f->step == SPAWN_EXEC && absent && strchr(command, '/'))
+        (void)snprintf(out, size,
+                       "cannot run %.80s: %s: is the path right, and the interpreter in its first "
+                       "line there?",
+                       command, error);
+    else if (f->step == SPAWN_EXEC && absent)
+        (void)snprintf(out, size,
+                       "cannot run %.80s: not found in PATH: install it, or give its full path in "
+                       "command",
+                       command);
+    else if (f->step == SPAWN_EXEC && f->error == EACCES)
+        (void)snprintf(out, size, "cannot run %.80s: %s: it must be a file with mode +x", command,
+                       error);
+    else if (f->step == SPAWN_EXEC)
+        (void)snprintf(out, size, "cannot run %.80s: %s", command, error);
+    else if (f->step == SPAWN_CWD && *wanted->cwd)
+        (void)snprintf(out, size,
+                       "cannot enter its working folder %.80s: %s: make it, or change cwd",
+                       wanted->cwd, error);
+    else if (f->step == SPAWN_USER && absent)
+        (void)snprintf(out, size, "there is no user %.80s: change user, or give a number",
+                       wanted->user);
+    else if (f->step == SPAWN_USER)
+        (void)snprintf(out, size, "cannot become the user %.80s: %s", wanted->user, error);
+    else
+        (void)snprintf(out, size, "%s: %s", spawn_step_text((enum spawn_step)f->step), error);
+}
+
 static void close_range_all(unsigned first, unsigned last)
 {
     if (first > last)

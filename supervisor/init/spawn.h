@@ -46,6 +46,13 @@ struct spawn_failure {
     int step;  /* enum spawn_step */
     int error; /* errno */
 };
+/* What was to be started; "" where nothing was said. */
+struct spawn_wanted {
+    const char *command, *cwd, *user;
+};
+/* One sentence for people: what failed, and what to do about it. */
+void spawn_failure_text(const struct spawn_failure *f, const struct spawn_wanted *wanted, char *out,
+                        size_t size);
 
 /* Closes every descriptor from 3 up but those in `keep` (values below 3 are passed over). */
 void spawn_close_fds(const int *keep, size_t count);

@@ -184,6 +184,7 @@ void stop_begin(struct supervisor *sv, int status, const char *reason)
     sv->stop.status = status;
     sv->stop.deadline_ms = clock_mono_ms() + budget;
     sv->stop.timer = (struct timer){ .fn = on_timer, .arg = sv };
+    logs_let_go(&sv->logs);
     (void)snprintf(sv->stop.reason, sizeof sv->stop.reason, "%s", reason);
     say(sv, status ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "stopping, within %u ms: %s", budget,
         reason);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -129,8 +130,20 @@ static void take_environment(struct supervisor *sv)
             (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
 }
 
+/* The configuration says in which form the log is wanted; until it is there, only the environment
+ * can, which comes before it. */
+static void hold_log(struct supervisor *sv)
+{
+    const char *format = getenv("CODEV_LOG_FORMAT");
+    if (format && (strcmp(format, "text") == 0 || strcmp(format, "json") == 0))
+        sv->logs.text = *format == 't';
+    else
+        logs_hold(&sv->logs);
+}
+
 static void init(struct supervisor *sv)
 {
+    hold_log(sv);
     make_boot_id(sv->logs.boot_id);
     sv->logs.on_line = control_log_line;
     sv->logs.on_line_arg = &sv->control;
