@@ -24,9 +24,15 @@ int control_runtime_dir(char *out, size_t size, struct error *e)
     for (size_t i = 0; i < count; i++) {
         if (!*places[i])
             continue;
-        (void)snprintf(sock, sizeof sock, "%s/control.sock", places[i]);
-        if (access(sock, F_OK) == 0)
-            return (size_t)snprintf(out, size, "%s", places[i]) < size ? 0 : -ENAMETOOLONG;
+        /* A folder that is not ours, as a mounted emptyDir, holds one of our own. */
+        char own[128];
+        (void)snprintf(own, sizeof own, "%s/%u", places[i], (unsigned)getuid());
+        const char *dirs[] = { places[i], own };
+        for (size_t k = 0; k < ARRAY_SIZE(dirs); k++) {
+            (void)snprintf(sock, sizeof sock, "%s/control.sock", dirs[k]);
+            if (access(sock, F_OK) == 0)
+                return (size_t)snprintf(out, size, "%s", dirs[k]) < size ? 0 : -ENAMETOOLONG;
+        }
     }
     return error_set(e, -ENOENT,
                      "no control.sock in %s: is codev-init running here as a supervisor? "

@@ -30,6 +30,19 @@ static int claim(const char *dir, bool parents)
     return access(dir, W_OK | X_OK) < 0 ? -errno : 0;
 }
 
+/* A mounted emptyDir belongs to root and is everybody's to write: a folder of our own in it. */
+static int claim_inside(const char *dir, char *sub, size_t size)
+{
+    struct stat st;
+    if (lstat(dir, &st) < 0)
+        return -errno;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    if ((size_t)snprintf(sub, size, "%s/%u", dir, (unsigned)geteuid()) >= size)
+        return -ENAMETOOLONG;
+    return claim(sub, false);
+}
+
 int runtime_dir_open(char *out, size_t size)
 {
     char xdg[256] = "", tmp[64];
@@ -43,9 +56,15 @@ int runtime_dir_open(char *out, size_t size)
     for (size_t i = 0; i < count; i++) {
         if (!*places[i])
             continue;
-        r = claim(places[i], set && *set);
+        const char *place = places[i];
+        char sub[300];
+        r = claim(place, set && *set);
+        if (r == -EPERM && claim_inside(place, sub, sizeof sub) == 0) {
+            place = sub;
+            r = 0;
+        }
         if (r == 0)
-            return (size_t)snprintf(out, size, "%s", places[i]) < size ? 0 : -ENAMETOOLONG;
+            return (size_t)snprintf(out, size, "%s", place) < size ? 0 : -ENAMETOOLONG;
     }
     return r;
 }
