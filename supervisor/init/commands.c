@@ -94,6 +94,10 @@ static void give_event(const struct request *r, enum service_event event, const 
                          r->sv->phase == PHASE_BOOT ? "starting" : "stopping");
         return;
     }
+    if (s->removed && event != EV_STOP) { /* it ends, and would never be looked after again */
+        connection_error(r->c, "unknown_service", "%s is no longer in the configuration", s->name);
+        return;
+    }
     answer_ok(r->c);
     service_event(s, event, reason);
 }

@@ -64,6 +64,14 @@ bool plan_list_equal(const struct plan *a, struct plan_list x, const struct plan
     return true;
 }
 
+bool plan_check_same(const struct plan *a, const struct plan_check *x, const struct plan *b,
+                     const struct plan_check *y)
+{
+    return x->kind == y->kind && x->interval_ms == y->interval_ms &&
+           x->timeout_ms == y->timeout_ms && x->failures == y->failures && x->action == y->action &&
+           x->auth == y->auth && plan_list_equal(a, x->target, b, y->target);
+}
+
 bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
                             const struct plan *b, const struct plan_service *y)
 {

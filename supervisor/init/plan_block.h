@@ -23,3 +23,6 @@ bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
                             const struct plan *b, const struct plan_service *y);
 bool plan_list_equal(const struct plan *a, struct plan_list x, const struct plan *b,
                      struct plan_list y);
+/* Do both ask the same, as often, with the same consequence? */
+bool plan_check_same(const struct plan *a, const struct plan_check *x, const struct plan *b,
+                     const struct plan_check *y);

@@ -56,7 +56,6 @@ static void guard_lost(struct proc *p)
 {
     loop_close(p->loop, &p->sock);
     timer_clear(&p->stuck);
-    p->last_leader = p->leader;
     p->leader = 0;
     if (helper_start(&p->sweep, "sweep", SWEEP_MS, sweep_work, p) < 0)
         gone(p);
@@ -66,7 +65,7 @@ static void take_message(struct proc *p, const struct guard_message *m)
 {
     switch ((enum guard_what)m->what) {
     case GUARD_FORKED:
-        p->leader = m->pid;
+        p->leader = p->last_leader = m->pid;
         break;
     case GUARD_STARTED:
         p->fn(p, PROC_STARTED);
@@ -185,7 +184,7 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
         loop_close(p->loop, &p->sock);
         return r;
     }
-    p->leader = 0;
+    p->leader = p->last_leader = 0;
     p->exited = p->failed = p->stopping = p->done = false;
     (void)snprintf(p->mark, sizeof p->mark, "%s", spec->mark ? spec->mark : "");
     p->status = p->killed = 0;

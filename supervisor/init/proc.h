@@ -27,7 +27,7 @@ struct proc {
     pid_t leader; /* 0 when it does not run; set before the program can write a byte */
     bool exited, failed, stopping;
     bool done;         /* the guard said that nothing is left */
-    pid_t last_leader; /* of a guard that was killed */
+    pid_t last_leader; /* also when it has ended: the session of what it left behind */
     int status;        /* of waitpid(), when exited */
     struct spawn_failure failure;
     int killed; /* how many it had left behind */

@@ -1,6 +1,7 @@
 #include "supervisor/init/reaper.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
 
@@ -44,11 +45,17 @@ void reaper_collect(struct reaper *r)
 {
     for (;;) {
         int status;
-        pid_t pid = waitpid(-1, &status, WNOHANG);
+        pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED);
         if (pid < 0 && errno == EINTR)
             continue;
         if (pid <= 0)
             return;
+        if (WIFSTOPPED(status)) {
+            /* Guards and helpers are ours: a stopped one would hide what ends below it. */
+            if (reaper_find(r, pid))
+                (void)kill(pid, SIGCONT);
+            continue;
+        }
         r->reaped++;
         struct child *c = take(r, pid);
         if (c)

@@ -43,9 +43,15 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
 {
     const struct plan_service *now = &plan->plan.services[index];
     bool same = env_same && plan_service_runs_same(&s->block->plan, s->cfg, &plan->plan, now);
+    bool ready_same = plan_check_same(&s->block->plan, &s->cfg->ready, &plan->plan, &now->ready);
+    bool health_same = plan_check_same(&s->block->plan, &s->cfg->health, &plan->plan, &now->health);
     bool was_removed = s->removed;
     give_plan(s, plan, index);
     s->removed = false;
+    if (!ready_same)
+        service_check_changed(s, false);
+    if (!health_same)
+        service_check_changed(s, true);
     if (was_removed) {
         jsonw_str(&c->w[STARTED], NULL, s->name);
         service_event(s, EV_START, "it is in the configuration again");

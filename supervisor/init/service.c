@@ -39,6 +39,7 @@ const uint8_t service_actions[SERVICE_STATE_MAX][SERVICE_EVENT_MAX] = {
         [EV_SICK] = ACT_SICK,
     },
     [SERVICE_READY] = {
+        [EV_EXECUTED] = ACT_EXECUTED, /* it was confirmed before the news of its start came */
         [EV_UNCONFIRMED] = ACT_UNREADY,
         [EV_ENDED] = ACT_ENDED,
         [EV_STOP] = ACT_STOP,

@@ -85,6 +85,7 @@ struct service_check {
     uint32_t failures; /* in a row */
     bool reported;     /* there was a verdict since the start */
     bool last_ok;
+    bool outdated; /* the one at work asks what nobody wants to know any more */
     uint64_t last_ms;
     char reason[SERVICE_REASON_MAX];
     struct proc proc;
@@ -121,7 +122,7 @@ struct service {
     bool hasty;                 /* kill at once: the second SIGTERM */
     bool orderly;               /* this end was asked for */
     uint32_t restarts;
-    char last_exit[64]; /* "" when it has not ended yet */
+    char last_exit[200]; /* "" when it has not ended yet */
     int last_code;
     bool gave_up;
     bool removed; /* not in the plan any more: gone when stopped */

@@ -24,8 +24,14 @@ static void on_proc(struct proc *p, enum proc_event event)
     char text[PROC_STATUS_SIZE];
     if (event != PROC_GONE)
         return;
-    if (!c->service->started_ms || c->service->state == SERVICE_STOPPING) {
-        timer_clear(&c->timer);
+    bool outdated = c->outdated;
+    c->outdated = false;
+    timer_clear(&c->timer);
+    if (!c->service->started_ms || c->service->state == SERVICE_STOPPING ||
+        config(c)->kind != PLAN_CHECK_EXEC)
+        return;
+    if (outdated) {
+        schedule(c);
         return;
     }
     bool ok = p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0;
@@ -45,6 +51,8 @@ static void on_timer(struct timer *t)
         proc_kill(&c->proc);
         return;
     }
+    if (config(c)->kind != PLAN_CHECK_EXEC)
+        return;
     if (service_spawn(c->service, &c->proc, config(c)->target, c->argv_label, false) < 0)
         schedule(c);
     else
@@ -91,6 +99,23 @@ void service_checks_stop(struct service *s)
         timer_clear(&both[i]->timer);
         proc_kill(&both[i]->proc);
     }
+}
+
+void service_check_changed(struct service *s, bool health)
+{
+    struct service_check *c = health ? &s->health : &s->ready;
+    if (!s->started_ms || s->state == SERVICE_STOPPING)
+        return; /* the next start begins with it */
+    timer_clear(&c->timer);
+    if (proc_active(&c->proc)) {
+        c->outdated = true;
+        proc_kill(&c->proc);
+    }
+    begin(c);
+    if (health)
+        service_event(s, EV_WELL, ""); /* what the old one said is no verdict of the new one */
+    else if (config(c)->kind == PLAN_CHECK_NONE)
+        service_event(s, EV_CONFIRMED, "");
 }
 
 static enum service_event verdict(const struct service_check *c, bool ok, bool enough)

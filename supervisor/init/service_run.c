@@ -153,13 +153,13 @@ static void start_again(struct service *s, const char *reason, uint64_t up_ms, b
     char why[SERVICE_REASON_MAX];
     uint64_t delay = backoff_delay(&s->backoff, s->cfg, up_ms, random_bits());
     if (counts && backoff_over_limit(&s->backoff, s->cfg, clock_mono_ms())) {
-        (void)snprintf(why, sizeof why, "%.150s (%u restarts within %u s)", reason,
+        (void)snprintf(why, sizeof why, "%.200s (%u restarts within %u s)", reason,
                        s->cfg->limit_count, s->cfg->limit_window_ms / 1000);
         give_up(s, why);
         return;
     }
     s->restarts++;
-    (void)snprintf(why, sizeof why, "%.180s; starts again in %llu ms", reason,
+    (void)snprintf(why, sizeof why, "%.200s; starts again in %llu ms", reason,
                    (unsigned long long)delay);
     set_state(s, SERVICE_BACKOFF, why);
     timer_set(&s->sv->loop, &s->timer, delay);
@@ -170,9 +170,13 @@ static void note_end(struct service *s)
     const struct proc *p = &s->proc;
     char text[PROC_STATUS_SIZE];
     if (p->failed) {
-        (void)snprintf(s->last_exit, sizeof s->last_exit, "%.40s (%s)",
-                       spawn_step_text((enum spawn_step)p->failure.step),
-                       strerror(p->failure.error));
+        const struct plan *plan = &s->block->plan;
+        const struct spawn_wanted wanted = {
+            .command = plan_item(plan, s->cfg->argv, 0),
+            .cwd = plan_string(plan, s->cfg->cwd),
+            .user = plan_string(plan, s->cfg->user),
+        };
+        spawn_failure_text(&p->failure, &wanted, s->last_exit, sizeof s->last_exit);
         s->last_code = p->failure.error == ENOENT ? 127 : 126;
     } else if (p->exited) {
         (void)snprintf(s->last_exit, sizeof s->last_exit, "%s", proc_status_text(p->status, text));
@@ -211,13 +215,13 @@ static void end_by_policy(struct service *s, const char *reason, uint64_t up_ms,
 static uint64_t ran(struct service *s)
 {
     uint64_t up = s->started_ms ? clock_mono_ms() - s->started_ms : 0;
+    log_channel_drain(&s->log);
+    s->log.pid = 0;
     s->started_ms = 0;
     timer_clear(&s->timer);
     service_checks_stop(s);
     if (proc_active(&s->post_start.proc))
         proc_kill(&s->post_start.proc);
-    log_channel_drain(&s->log);
-    s->log.pid = 0;
     return up;
 }
 
@@ -286,6 +290,10 @@ static void act_ended(struct service *s, const char *reason)
             s->proc.killed);
     char why[sizeof s->last_exit];
     memcpy(why, s->last_exit, sizeof why);
+    if (s->proc.failed && s->proc.failure.step == SPAWN_FORK && s->sv->phase != PHASE_STOPPING) {
+        start_again(s, why, 0, false); /* as in act_launch(): no fault of the service */
+        return;
+    }
     end_by_policy(s, why, up, s->proc.exited && s->proc.status == 0);
 }
 
@@ -384,12 +392,25 @@ static void act_kill(struct service *s, const char *reason)
     proc_kill(&s->proc);
 }
 
+static void shorten(struct service *s, struct timer *t, uint64_t ms)
+{
+    if (t->due_ms && t->due_ms > clock_mono_ms() + ms)
+        timer_set(&s->sv->loop, t, ms);
+}
+
 static void act_then_stopped(struct service *s, const char *reason)
 {
     (void)reason;
     s->then = THEN_STOPPED;
     if (s->hasty)
         proc_kill(&s->proc);
+    if (s->sv->phase != PHASE_STOPPING)
+        return;
+    /* Its stop began with all the time in the world; now it has its share of the budget. */
+    if (s->signalled)
+        shorten(s, &s->timer, s->grace_ms);
+    else
+        shorten(s, &s->pre_stop.timeout, s->hook_ms);
 }
 
 static void act_then_waiting(struct service *s, const char *reason)
@@ -455,7 +476,8 @@ static void find_pid(struct log_channel *c)
 {
     struct service *s = c->arg;
     proc_poll(&s->proc);
-    c->pid = (int)s->proc.leader;
+    /* One that has ended already wrote them too. */
+    c->pid = s->started_ms ? (int)s->proc.last_leader : 0;
 }
 
 static void on_timer(struct timer *t)

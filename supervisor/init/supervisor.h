@@ -107,6 +107,8 @@ void supervisor_environment(const struct supervisor *sv, struct env *env);
 void service_checks_init(struct service *s);
 void service_checks_start(struct service *s);
 void service_checks_stop(struct service *s);
+/* A reload changed the check of a running service: it is judged anew. */
+void service_check_changed(struct service *s, bool health);
 
 /* --- boot.c --- */
 void boot_begin(struct supervisor *sv);

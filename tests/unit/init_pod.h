@@ -34,6 +34,7 @@ struct pod_service {
     const char *argv[8];
     const char *after, *requires;
     const char *check[4]; /* target of `ready` */
+    const char *health[4];
     const char *pre_stop[4];
     struct plan_service p; /* numbers only */
 };
@@ -46,6 +47,7 @@ struct pod {
     const char *const *env; /* more variables, NULL-terminated */
     rlim_t nofile;
     uid_t uid;
+    bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
 };
 
@@ -130,7 +132,9 @@ static inline void pod_write_service(struct plan_writer *w, const struct pod_ser
     r.backoff_first_ms = pod_or(r.backoff_first_ms, 10);
     r.backoff_max_ms = pod_or(r.backoff_max_ms, 1000);
     r.backoff_factor_milli = pod_or(r.backoff_factor_milli, 2000);
-    if (r.health.kind == PLAN_CHECK_HTTP || r.health.kind == PLAN_CHECK_TCP)
+    if (s->health[0])
+        r.health.target = pod_list(w, s->health);
+    else if (r.health.kind == PLAN_CHECK_HTTP || r.health.kind == PLAN_CHECK_TCP)
         r.health.target = pod_names(w, "http://127.0.0.1:1/");
     plan_writer_service(w, &r);
 }
@@ -148,6 +152,7 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     w.header.state_dir = plan_writer_str(&w, pod_path(p, "state"));
     w.header.stop_timeout_ms = pod_or(stop_timeout_ms, 10000);
     w.header.log_level = 1;
+    w.header.log_format = p->text ? PLAN_LOG_TEXT : PLAN_LOG_JSON;
     for (size_t i = 0; i < count; i++)
         pod_write_service(&w, &services[i]);
     if (volume) {

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/control.h"
 #include "base/core/file.h"
 #include "supervisor/init/backoff.h"
 #include "supervisor/init/env.h"
@@ -46,6 +48,7 @@ static const struct {
     { SERVICE_RUNNING, EV_CONFIRMED, ACT_READY },
     { SERVICE_RUNNING, EV_ENDED, ACT_ENDED },
     { SERVICE_READY, EV_UNCONFIRMED, ACT_UNREADY },
+    { SERVICE_READY, EV_EXECUTED, ACT_EXECUTED }, /* READY=1 overtook it: post_start still runs */
     { SERVICE_READY, EV_SICK, ACT_SICK },
     { SERVICE_READY, EV_LOST, ACT_RESTART },
     { SERVICE_READY, EV_START, ACT_NONE },
@@ -576,6 +579,63 @@ START_TEST(the_runtime_folder_is_ours_and_closed)
 }
 END_TEST
 
+/* A mounted emptyDir: root's, mode 0777. */
+START_TEST(a_runtime_folder_of_somebody_else_gets_one_of_ours_in_it)
+{
+    char top[] = "/tmp/codev-rt-XXXXXX", want[128];
+    if (geteuid() != 0) {
+        (void)printf("SKIP init: needs root to become another user\n");
+        return;
+    }
+    ck_assert_ptr_nonnull(mkdtemp(top));
+    ck_assert_int_eq(chmod(top, 0777), 0);
+    (void)setenv("CODEV_RUNTIME_DIR", top, 1);
+    (void)snprintf(want, sizeof want, "%s/65534", top);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char out[256], found[256], sock[300];
+        struct error e = ERROR_INIT;
+        if (setgid(65534) < 0 || setuid(65534) < 0)
+            _exit(1);
+        if (runtime_dir_open(out, sizeof out) < 0 || strcmp(out, want) != 0)
+            _exit(2);
+        (void)snprintf(sock, sizeof sock, "%s/control.sock", out);
+        if (file_write_atomic(sock, "", 0, 0600) < 0)
+            _exit(3);
+        _exit(control_runtime_dir(found, sizeof found, &e) < 0 || strcmp(found, want) != 0 ? 4 : 0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(file_remove_tree(top), 0);
+}
+END_TEST
+
+START_TEST(a_failed_start_says_what_to_do)
+{
+    static const struct {
+        struct spawn_failure f;
+        struct spawn_wanted wanted;
+        const char *text;
+    } rows[] = {
+        { { SPAWN_EXEC, ENOENT }, { "ttyd", "", "" }, "cannot run ttyd: not found in PATH: " },
+        { { SPAWN_EXEC, ENOENT }, { "/x/y", "", "" }, "cannot run /x/y: No such file" },
+        { { SPAWN_EXEC, EACCES }, { "/x/y", "", "" }, "it must be a file with mode +x" },
+        { { SPAWN_EXEC, ENOEXEC }, { "/x/y", "", "" }, "cannot run /x/y: Exec format error" },
+        { { SPAWN_CWD, ENOENT }, { "a", "/w", "" }, "cannot enter its working folder /w: " },
+        { { SPAWN_USER, ENOENT }, { "a", "", "bob" }, "there is no user bob" },
+        { { SPAWN_USER, EPERM }, { "a", "", "bob" }, "cannot become the user bob: " },
+        { { SPAWN_FORK, EAGAIN }, { "a", "", "" }, "cannot make a process: " },
+        { { 99, EAGAIN }, { "a", "", "" }, "cannot start: " },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[200];
+        spawn_failure_text(&rows[i].f, &rows[i].wanted, text, sizeof text);
+        ck_assert_msg(strstr(text, rows[i].text) != NULL, "%s", text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("init");
@@ -599,6 +659,8 @@ int main(void)
     tcase_add_test(t, a_stat_line_is_read_whatever_the_command_is_called);
     tcase_add_test(t, descendants_are_marked_in_any_order);
     tcase_add_test(t, a_program_is_found_along_the_path);
+    tcase_add_test(t, a_runtime_folder_of_somebody_else_gets_one_of_ours_in_it);
+    tcase_add_test(t, a_failed_start_says_what_to_do);
     tcase_add_test(t, signals_are_rewritten_as_told);
     tcase_add_test(t, the_runtime_folder_is_ours_and_closed);
     suite_add_tcase(s, t);

@@ -634,6 +634,147 @@ START_TEST(a_reload_touches_only_what_changed)
 }
 END_TEST
 
+/* Reloads the plan; nothing is restarted by it. */
+static void reload(const struct pod_service *s, size_t count)
+{
+    pod_write_plan(&pod, s, count, 0, NULL, 0);
+    ck_assert_str_eq(POD_ASK("reload"),
+                     "{\"ok\":true,\"started\":[],\"stopped\":[],\"restarted\":[]}");
+}
+
+static size_t lines_of_check(void)
+{
+    size_t n = 0;
+    for (const char *at = pod_log(&pod); (at = strstr(at, "\"msg\":\"checked\"")); at++)
+        n++;
+    return n;
+}
+
+START_TEST(a_reload_changes_checks_of_what_runs)
+{
+    struct pod_service s[] = { { .name = "svc",
+                                 .argv = SHELL("exec sleep 1000"),
+                                 .health = SHELL("echo checked; exit 1"),
+                                 .p = { .health = { .kind = PLAN_CHECK_EXEC,
+                                                    .interval_ms = 20,
+                                                    .timeout_ms = 1000,
+                                                    .failures = 1,
+                                                    .action = PLAN_ACTION_MARK } } } };
+    const struct plan_check none = { .kind = PLAN_CHECK_NONE }, with = s[0].p.health;
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("svc", "unhealthy"));
+    s[0].p.health = none; /* nothing could ever say that it is well again */
+    reload(s, 1);
+    ck_assert(pod_state("svc", "ready"));
+    (void)poll(NULL, 0, 100);
+    size_t before = lines_of_check();
+    (void)poll(NULL, 0, 300);
+    ck_assert_uint_eq(lines_of_check(), before);
+    s[0].p.health = with; /* is made without a restart */
+    reload(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("svc", "unhealthy"));
+    ck_assert_int_eq(pod_number(pod_service_status("svc"), "restarts"), 0);
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+START_TEST(what_is_no_longer_configured_is_not_started_again)
+{
+    struct pod_service s[] = {
+        { .name = "kept", .argv = SHELL("exec sleep 1000") },
+        { .name = "slow",
+          .argv = SHELL("trap 'sleep 0.5; exit' TERM; while :; do sleep 0.01; done") },
+    };
+    start(s, 2);
+    POD_EVENTUALLY(&pod, pod_state("slow", "ready"));
+    (void)poll(NULL, 0, 100);
+    pod_write_plan(&pod, s, 1, 0, NULL, 0);
+    (void)POD_ASK("reload");
+    ck_assert(pod_state("slow", "stopping"));
+    ck_assert_ptr_nonnull(strstr(POD_ASK("start", "slow"), "unknown_service"));
+    ck_assert_ptr_nonnull(strstr(POD_ASK("restart", "slow"), "unknown_service"));
+    POD_EVENTUALLY(&pod, *pod_service_status("slow") == '\0');
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+/* A stop of one service that began before, with a long grace of its own, takes no more of the
+ * budget than its share. */
+START_TEST(a_stop_under_way_leaves_time_for_the_others)
+{
+    struct pod_service s[] = {
+        { .name = "long",
+          .argv = ROLE("stubborn", "rv-long"),
+          .p = { .stop_order = 1, .stop_grace_ms = 60000 } },
+        { .name = "last",
+          .argv =
+              SHELL("trap 'sleep 0.2; echo clean-end; exit' TERM; while :; do sleep 0.01; done"),
+          .p = { .stop_order = 2, .stop_grace_ms = 60000 } },
+    };
+    pod_write_plan(&pod, s, 2, 4000, NULL, 0);
+    pod_start(&pod);
+    POD_EVENTUALLY(&pod, pod_state("last", "ready") && pod_state("long", "ready"));
+    (void)poll(NULL, 0, 100);
+    (void)POD_ASK("stop", "long");
+    ck_assert(pod_state("long", "stopping"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+    ck_assert_msg(pod_says(&pod, "\"msg\":\"clean-end\""), "%s", pod_log(&pod));
+}
+END_TEST
+
+START_TEST(a_held_guard_hides_no_death)
+{
+    struct pod_service s[] = { { .name = "svc", .argv = SHELL("exec sleep 1000") } };
+    char path[64], text[64] = "";
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("svc", "ready"));
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pod.pid1, (int)pod.pid1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
+    (void)close(fd);
+    pid_t guard = (pid_t)strtol(text, NULL, 10);
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)guard, (int)guard);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
+    (void)close(fd);
+    ck_assert_int_eq(kill(guard, SIGSTOP), 0);
+    ck_assert_int_eq(kill((pid_t)strtol(text, NULL, 10), SIGKILL), 0);
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("svc"), "restarts") == 1);
+    POD_EVENTUALLY(&pod, pod_state("svc", "ready"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+START_TEST(the_last_words_of_a_short_life_have_its_pid)
+{
+    struct pod_service s[] = {
+        { .name = "brief",
+          .argv = { "/bin/echo", "bye" },
+          .p = { .restart = PLAN_RESTART_ALWAYS, .backoff_first_ms = 1, .backoff_max_ms = 1 } }
+    };
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("brief"), "restarts") > 200);
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+    ck_assert(pod_says(&pod, "\"msg\":\"bye\""));
+    ck_assert(!pod_says(&pod, "\"pid\":0,\"stream\":\"stdout\""));
+}
+END_TEST
+
+START_TEST(the_first_line_has_the_form_of_the_others)
+{
+    struct pod_service s[] = { { .name = "a", .argv = SHELL("exec sleep 1000") },
+                               { .name = "b", .argv = { "no-such-thing" } } };
+    pod.text = true;
+    s[1].p.restart = PLAN_RESTART_NEVER;
+    start(s, 2);
+    POD_EVENTUALLY(&pod, pod_state("b", "failed"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+    ck_assert_msg(!strchr(pod_log(&pod), '{'), "%s", pod_log(&pod));
+    ck_assert(pod_says(&pod, "| codev-init "));
+    ck_assert(pod_says(&pod, "cannot run no-such-thing: not found in PATH: install it"));
+}
+END_TEST
+
 START_TEST(pre_stop_runs_before_the_signal_and_no_longer_than_it_may)
 {
     struct pod_service s[] = {
@@ -802,6 +943,12 @@ static Suite *suite(void)
     tcase_add_test(t, readiness_comes_from_exec_and_notify);
     tcase_add_test(t, reports_of_checks_are_counted_and_acted_upon);
     tcase_add_test(t, a_reload_touches_only_what_changed);
+    tcase_add_test(t, a_reload_changes_checks_of_what_runs);
+    tcase_add_test(t, what_is_no_longer_configured_is_not_started_again);
+    tcase_add_test(t, a_stop_under_way_leaves_time_for_the_others);
+    tcase_add_test(t, a_held_guard_hides_no_death);
+    tcase_add_test(t, the_last_words_of_a_short_life_have_its_pid);
+    tcase_add_test(t, the_first_line_has_the_form_of_the_others);
     tcase_add_test(t, pre_stop_runs_before_the_signal_and_no_longer_than_it_may);
     tcase_add_test(t, the_control_socket_bears_bad_clients);
     tcase_add_test(t, logs_and_notes_are_kept_for_those_who_ask);
