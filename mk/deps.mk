@@ -19,7 +19,7 @@ OPENCODE_BIN ?= $(CURDIR)/$(OPENCODE_DIR)/node_modules/opencode-linux-$(OPENCODE
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: deps deps-run deps-debian opencode plugin
-deps: deps-debian opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
+deps: deps-debian opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
 deps-run: deps-debian-run opencode
 
 .PHONY: deps-debian deps-debian-run
@@ -37,6 +37,12 @@ $(OPENCODE_DIR)/.stamp: OPENCODE_VERSION
 %/node_modules/.stamp: %/package.json %/package-lock.json
 	$(say) NPM $*
 	$(Q)cd $* && $(NPM) ci >/dev/null && touch node_modules/.stamp
+
+# Types and checkers of the plugin's own tests. Without a lock: npm 9 and npm 11 do not accept each
+# other's for the optional add-ons of what the types pull in. The versions named are exact.
+bridge/node_modules/.stamp: bridge/package.json
+	$(say) NPM bridge
+	$(Q)cd bridge && $(NPM) install >/dev/null && touch node_modules/.stamp
 
 PLUGIN_SRC := $(wildcard bridge/plugin/src/*.ts) bridge/plugin/package.json
 plugin: bridge/plugin/dist/index.js ## build the bridge plugin
