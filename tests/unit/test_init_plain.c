@@ -29,6 +29,9 @@ static pid_t start(const char *const *argv, int *ret_out)
         memcpy(&a, &argv, sizeof a);
         (void)dup2(out[1], STDOUT_FILENO);
         (void)dup2(out[1], STDERR_FILENO);
+        /* What the caller ignores (SIGHUP under nohup) is inherited, and meant to be. */
+        for (int s = 1; s < NSIG; s++)
+            (void)signal(s, SIG_DFL);
         (void)execv(program, a);
         _exit(99);
     }
