@@ -94,8 +94,10 @@ static struct plan_block *result(struct compile *c, struct error *e)
              c->text.len)
         (void)error_set(e, -EINVAL, "%.*s", (int)strcspn(buf_str(&c->text), "\n"),
                         buf_str(&c->text));
-    else
+    else if (p->exited)
         (void)error_set(e, -EIO, "codev-config ended with status %d", proc_status_code(p->status));
+    else
+        (void)error_set(e, -EIO, "codev-config or its guard was killed");
     return NULL;
 }
 

@@ -65,8 +65,10 @@ static size_t groups(const struct supervisor *sv, uint32_t *orders, struct stop_
         while (i < n && orders[i] < s->cfg->stop_order)
             i++;
         if (i == n || orders[i] != s->cfg->stop_order) {
-            if (n == GROUPS_MAX)
+            if (n == GROUPS_MAX && i == n)
                 continue;
+            if (n == GROUPS_MAX)
+                n--; /* the latest one comes in again when its turn is near */
             memmove(orders + i + 1, orders + i, (n - i) * sizeof *orders);
             memmove(needs + i + 1, needs + i, (n - i) * sizeof *needs);
             orders[i] = s->cfg->stop_order;

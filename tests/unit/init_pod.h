@@ -45,7 +45,7 @@ struct pod {
     int out;           /* what PID 1 writes; -1: given to nobody */
     struct buf log;
     const char *const *env; /* more variables, NULL-terminated */
-    rlim_t nofile;
+    rlim_t nofile, nproc;   /* nproc: with a `uid` of its own */
     uid_t uid;
     bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
@@ -182,6 +182,10 @@ _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
     if (p->nofile) {
         struct rlimit r = { p->nofile, p->nofile };
         (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+    if (p->nproc) {
+        struct rlimit r = { p->nproc, p->nproc };
+        (void)setrlimit(RLIMIT_NPROC, &r);
     }
     if (p->uid && (setgid(p->uid) < 0 || setuid(p->uid) < 0))
         _exit(98);

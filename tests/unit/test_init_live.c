@@ -888,6 +888,33 @@ START_TEST(it_runs_with_few_descriptors)
 }
 END_TEST
 
+/* The guard of `late` can be made and its program cannot: no fault of a service that has no second
+ * try, and over as soon as there is room. */
+START_TEST(a_lack_of_processes_makes_nothing_give_up)
+{
+    struct pod_service s[] = {
+        { .name = "first", .argv = { "/bin/sleep", "1000" } },
+        { .name = "late",
+          .argv = { "/bin/sleep", "1000" },
+          .after = "first",
+          .p = { .restart = PLAN_RESTART_NEVER } },
+    };
+    char script[256];
+    (void)snprintf(script, sizeof script, "#!/bin/sh\nexec cat '%s/plan' >\"/proc/self/fd/$3\"\n",
+                   pod.dir);
+    pod_config_script(&pod, script);
+    ck_assert_int_eq(chmod(pod.dir, 0777), 0);
+    pod.uid = 30000 + (uid_t)getpid() % 10000;
+    pod.nproc = 4; /* PID 1, two of `first`, one guard */
+    start(s, 2);
+    POD_EVENTUALLY(&pod,
+                   pod_says(&pod, "service late: starting -> backoff: cannot make a process"));
+    (void)POD_ASK("stop", "first");
+    POD_EVENTUALLY(&pod, pod_state("late", "ready"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
 START_TEST(it_runs_as_nobody_with_nothing_writable)
 {
     struct pod_service s[] = { { .name = "a", .argv = SHELL("id -u; exec sleep 1000") } };
@@ -953,6 +980,7 @@ static Suite *suite(void)
     tcase_add_test(t, the_control_socket_bears_bad_clients);
     tcase_add_test(t, logs_and_notes_are_kept_for_those_who_ask);
     tcase_add_loop_test(t, it_runs_with_few_descriptors, 14, 40);
+    tcase_add_test(t, a_lack_of_processes_makes_nothing_give_up);
     tcase_add_test(t, it_runs_as_nobody_with_nothing_writable);
     tcase_add_test(t, it_works_where_it_is_not_pid_1);
     tcase_add_test(t, when_it_is_killed_outright_nothing_is_left);
