@@ -18,7 +18,7 @@ export function makeAiDev(dir, { withPlugin = true } = {}) {
   if (withPlugin) {
     const to = path.join(work, PLUGIN);
     fs.mkdirSync(to, { recursive: true });
-    for (const name of ["package.json", "package-lock.json", "tsconfig.json", "src", "build.mjs", ".npmrc"])
+    for (const name of ["package.json", "package-lock.json", "tsconfig.json", "src", ".npmrc"])
       if (fs.existsSync(path.join(TOP, "bridge/plugin", name)))
         fs.cpSync(path.join(TOP, "bridge/plugin", name), path.join(to, name), { recursive: true });
     fs.writeFileSync(path.join(to, ".gitignore"), "node_modules/\ndist/\n");
