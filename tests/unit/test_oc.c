@@ -183,12 +183,14 @@ static void open_server(uint16_t port)
     ck_assert_msg(server_new(&server, &o, &e) == 0, "%s", e.message);
 }
 
-static void setup(void)
+static void setup_again(uint64_t again_ms)
 {
-    static const struct opencode_options fast = {
+    const struct opencode_options fast = {
         .grace_ms = 10,
         .retry_min_ms = 10,
         .retry_max_ms = 50,
+        .again_min_ms = again_ms,
+        .again_max_ms = again_ms,
     };
     struct connector c = { .name = "test", .activity = on_activity };
     struct error e = ERROR_INIT;
@@ -203,6 +205,17 @@ static void setup(void)
     ck_assert_int_eq(core_add_connector(core, &c), 0);
     ck_assert_int_eq(opencode_new(&oc, core, &fast, &e), 0);
     ck_assert_int_eq(core_start(core), 0);
+}
+
+/* What the stream tells is all there is. */
+static void setup(void)
+{
+    setup_again(600000);
+}
+
+static void setup_reading_again(void)
+{
+    setup_again(20);
 }
 
 static void teardown(void)
@@ -578,6 +591,44 @@ START_TEST(disposal_is_read_again)
 }
 END_TEST
 
+/* Said to be connected, the stream does not tell yet: found by the lists. */
+START_TEST(what_the_stream_lost_is_found)
+{
+    status_map = "{\"ses_1\":{\"type\":\"busy\"}}";
+    run_until(reached);
+    permissions = "[" LISTED("per_1", "ses_1") "]";
+    run_until(per_1_pending);
+    permissions = "[]";
+    run_until(per_1_gone);
+    ck_assert_uint_eq(streams, 1);
+}
+END_TEST
+
+static bool read_more(void)
+{
+    return list_reads > 0;
+}
+
+static uint64_t quiet_until;
+
+static bool quiet_over(void)
+{
+    return clock_mono_ms() >= quiet_until;
+}
+
+/* Reading makes OpenCode load a directory: not for the sake of looking. */
+START_TEST(an_idle_pod_is_not_read_again)
+{
+    run_until(reached);
+    list_reads = 0;
+    quiet_until = clock_mono_ms() + 200; /* ten times the distance between two readings */
+    run_until(quiet_over);
+    ck_assert_uint_eq(list_reads, 0);
+    tell(ASKED("per_1", "ses_1"));
+    run_until(read_more);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- orders */
 
 static bool posted(void)
@@ -791,6 +842,12 @@ int main(void)
     tcase_add_test(t, start_creates_and_prompts);
     tcase_add_test(t, nobody_there_is_an_answer);
     tcase_add_test(t, freed_in_the_middle);
+    suite_add_tcase(s, t);
+    t = tcase_create("again");
+    tcase_add_checked_fixture(t, setup_reading_again, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, what_the_stream_lost_is_found);
+    tcase_add_test(t, an_idle_pod_is_not_read_again);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -14,6 +14,8 @@ struct opencode_options {
     uint64_t grace_ms;     /* without a bridge for so long before the stream is opened; 0: 3 s */
     uint64_t retry_min_ms; /* 0: 500 */
     uint64_t retry_max_ms; /* 0: 3 s */
+    uint64_t again_min_ms; /* what is open is read again so long after a connect; 0: 500 */
+    uint64_t again_max_ms; /* and then at doubled distances up to this one; 0: 30 s */
 };
 
 /* Reads its settings from core_settings(); without an OpenCode of its own (a hub) `*ret` is NULL.

@@ -51,7 +51,8 @@ struct opencode {
     struct way *way;
     enum oc_state state;
     uint64_t retry_ms;
-    uv_timer_t timer, resync_timer, parts_timer;
+    uv_timer_t timer, resync_timer, again_timer, parts_timer;
+    uint64_t again_ms; /* until what is open is read once more */
     unsigned open_handles;
     bool closing;
 
