@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/cleanup.h"
 #include "base/core/secrets.h"
@@ -10,6 +11,34 @@
 static const char *const harmless[] = {
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "TZ", "LANG",
 };
+
+/* What would put foreign code or other rules into the process of OpenCode or of the plugin's build:
+ * the agent could write it here and wait for the next start. A row ends in '_': all that begin so.
+ */
+static const char *const steering[] = {
+    "LD_",         /* ld.so(8): libraries, audit */
+    "GCONV_PATH",  /* libraries by iconv */
+    "GLIBC_",      /* GLIBC_TUNABLES */
+    "BUN_",        /* OpenCode's runtime: options, preloads */
+    "NODE_",       /* NODE_OPTIONS=--require, NODE_PATH */
+    "OPENCODE_",   /* its permissions, configuration and plugins */
+    "XDG_",        /* where it looks for its configuration and state */
+    "PATH",        /* which program is started as opencode, npm or git */
+    "SHELL",       /* what the agent's commands run in */
+    "GIT_",        /* GIT_SSH_COMMAND, GIT_EXTERNAL_DIFF and their like are run */
+    "npm_config_", /* script-shell, node-options, userconfig */
+};
+
+static bool steers(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(steering); i++) {
+        size_t n = strlen(steering[i]);
+        bool prefix = steering[i][n - 1] == '_';
+        if (prefix ? strncasecmp(name, steering[i], n) == 0 : strcmp(name, steering[i]) == 0)
+            return true;
+    }
+    return false;
+}
 
 /* The table's row for NAME or NAME_FILE. */
 static const struct secret_spec *secret_of(const char *name)
@@ -47,6 +76,8 @@ bool env_file_passes(const struct builtin *b, const char *name)
     const char *set = getenv(name);
     if (reserved(name) || (set && *set)) /* the environment is the stronger source */
         return false;
+    if (b->name && steers(name))
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
         if (strcmp(harmless[i], name) == 0)
             return true;
@@ -58,7 +89,8 @@ void env_file_warn(const struct config *c, struct buf *warnings)
     for (size_t i = 0; i < c->env_file.count; i++) {
         const struct env_variable *v = &c->env_file.rows[i];
         const struct secret_spec *s = secret_of(v->name);
-        if (s && !env_file_secret(v->name))
+        const char *set = getenv(v->name);
+        if ((s && !env_file_secret(v->name)) || (!s && steers(v->name) && !(set && *set)))
             buf_printf(
                 warnings,
                 "%s:%u: %s is not taken from here, because the agent can write this file: set it "

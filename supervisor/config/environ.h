@@ -15,5 +15,5 @@ bool env_file_secret(const char *name);
 /* Whether a service with row `b` gets it as it is. */
 bool env_file_passes(const struct builtin *b, const char *name);
 
-/* A warning for each variable that nobody gets. */
+/* A warning for each variable that is kept from those who would have it otherwise. */
 void env_file_warn(const struct config *c, struct buf *warnings);

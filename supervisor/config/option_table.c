@@ -55,7 +55,10 @@ const struct setting option_table[] = {
                        .guarded = true,
                        .fallback = "$HOME/src/.opencode-env.sh",
                        .help =
-                           "Extra environment, lines `export K=V` or `K=V`. Read, never executed." },
+                           "Extra environment, lines `export K=V` or `K=V`. Read, never executed. The agent can "
+                           "write it: what would steer OpenCode itself or the plugin's build (`PATH`, "
+                           "`LD_*`, `NODE_*`, `BUN_*`, `OPENCODE_*`, `XDG_*`, `GIT_*`, `npm_config_*`) is "
+                           "not taken from it." },
     [OPT_LOG_FORMAT] = { .key = "log.format",
                          .variable = "CODEV_LOG_FORMAT",
                          .type = OPTION_CHOICE,

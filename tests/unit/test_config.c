@@ -607,6 +607,45 @@ START_TEST(env_file_goes_to_those_it_is_for)
 }
 END_TEST
 
+/* The agent can write the file: it must not get code into OpenCode or into the plugin's build. */
+START_TEST(env_file_steers_no_built_in_service)
+{
+    static const char *const names[] = {
+        "LD_PRELOAD",
+        "BUN_OPTIONS",
+        "NODE_OPTIONS",
+        "OPENCODE_PERMISSION",
+        "PATH",
+        "OPENCODE_CONFIG_DIR",
+        "XDG_CONFIG_HOME",
+        "GIT_SSH_COMMAND",
+        "SHELL",
+        "NPM_CONFIG_SCRIPT_SHELL",
+    };
+    _cleanup_config_ struct config c;
+    _cleanup_free_ void *block = NULL;
+    struct plan p;
+    struct buf text = BUF_INIT;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)unsetenv(names[i]);
+        buf_printf(&text, "%s=evil\n", names[i]);
+    }
+    load_good(&c, "services: {tty: {command: [/x]}}\n", buf_str(&text));
+    env_file_warn(&c, &c.warnings);
+    compile(&c, &p, &block);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        static const char *const services[] = { "opencode", "prepare", "plugin-watch", "gateway" };
+        for (size_t k = 0; k < ARRAY_SIZE(services); k++) {
+            const char *v = variable(&p, find(&p, services[k])->env, names[i]);
+            ck_assert_msg(!v || strcmp(v, "evil") != 0, "%s of %s", names[i], services[k]);
+        }
+        ck_assert_str_eq(variable(&p, find(&p, "tty")->env, names[i]), "evil");
+        ck_assert_msg(strstr(buf_str(&c.warnings), names[i]), "%s", names[i]);
+    }
+    buf_release(&text);
+}
+END_TEST
+
 /* --- the plan --- */
 
 START_TEST(built_in_services)
@@ -872,6 +911,7 @@ static Suite *make_suite(void)
     tcase_add_test(l, bad_flags);
     tcase_add_test(l, env_file_cannot_weaken_the_guard);
     tcase_add_test(l, env_file_goes_to_those_it_is_for);
+    tcase_add_test(l, env_file_steers_no_built_in_service);
     tcase_add_test(l, built_in_services);
     tcase_add_test(l, without_a_password);
     tcase_add_test(l, a_built_in_service_is_changed_key_by_key);
