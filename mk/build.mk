@@ -35,7 +35,13 @@ $(B)/unit/$(1): $(B)/obj/tests/unit/$(1).o $(foreach r,$(call unit_rooms,tests/u
 endef
 $(foreach t,$(UNIT_SRC:tests/unit/%.c=%),$(eval $(call unit_rules,$(t))))
 
-programs: $(PROGRAMS:%=$(B)/bin/%)
+# Loaded into OpenCode's process, hence without the sanitizers of this build.
+$(B)/lib/codev/codev-fence.so: supervisor/fence/fence.c mk/flags.mk
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(filter-out -fPIE $(SANFLAGS),$(ALL_CFLAGS)) -fPIC -shared \
+		-Wl,-z,relro,-z,now,-z,noexecstack,--as-needed -o $@ $<
+
+programs: $(PROGRAMS:%=$(B)/bin/%) $(B)/lib/codev/codev-fence.so
 unit-bins: $(UNIT_BIN)
 
 -include $(shell test -d $(B)/obj && find $(B)/obj -name '*.d')

@@ -4,10 +4,12 @@ PREFIX ?= /usr/local
 .PHONY: install install-programs run
 install: install-programs ## install below DESTDIR and PREFIX
 install-programs: programs
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/codev/plugin \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/codev \
+		$(DESTDIR)$(PREFIX)/share/codev/plugin \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 $(B)/lib/codev/codev-fence.so $(DESTDIR)$(PREFIX)/lib/codev
 	for page in docs/man/*.[158]; do \
 		install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; done
 	cp -R bridge/plugin/package.json bridge/plugin/package-lock.json bridge/plugin/tsconfig.json \
