@@ -308,7 +308,8 @@ static void put_volume(struct compiler *k, const struct group *g)
 {
     struct plan_volume v = {
         .path = text(k, g, OPT_STORAGE_PATH),
-        .policy = CHOICE(g, OPT_STORAGE_POLICY),
+        .policy = (uint16_t)CHOICE(g, OPT_STORAGE_POLICY),
+        .migrate = value_number(g, OPT_STORAGE_MIGRATE) != 0,
         .min_free = value_number(g, OPT_STORAGE_MIN_FREE),
         .min_inodes = value_number(g, OPT_STORAGE_MIN_INODES),
     };

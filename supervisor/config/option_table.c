@@ -272,6 +272,13 @@ const struct setting option_table[] = {
                              .help =
                                  "When it is not right: end with status 78, go on but not ready, or "
                                  "only warn." },
+    [OPT_STORAGE_MIGRATE] = { .scope = SCOPE_STORAGE,
+                              .key = "migrate",
+                              .type = OPTION_FLAG,
+                              .fallback = "true",
+                              .help =
+                                  "Of `$HOME/.local`: when the volume was once mounted at "
+                                  "`.local/share/opencode`, move OpenCode's files there, by rename." },
     [OPT_STORAGE_MIN_FREE] = { .scope = SCOPE_STORAGE,
                                .key = "min_free",
                                .type = OPTION_SIZE,

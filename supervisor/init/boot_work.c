@@ -12,6 +12,7 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/jsonw.h"
+#include "supervisor/init/boot_migrate.h"
 #include "supervisor/init/supervisor.h"
 
 #define STATE_DIR_SYSTEM "/var/lib/codev"
@@ -34,6 +35,17 @@ __attribute__((format(printf, 2, 3))) static void note(const struct work *w, con
     (void)helper_put(w->fd, BOOT_NOTE, text, strlen(text));
 }
 
+static void migrate(const struct work *w, uint32_t i, const struct volume_spec *spec,
+                    const struct mount_table *mounts, struct volume_report *report)
+{
+    const struct plan *p = &w->sv->plan->plan;
+    char text[400] = "";
+    boot_migrate(plan_string(p, p->header->home), &p->volumes[i], spec, mounts, report, text,
+                 sizeof text);
+    if (*text)
+        note(w, "%s", text);
+}
+
 static void verify_volumes(struct work *w)
 {
     const struct plan *p = &w->sv->plan->plan;
@@ -48,6 +60,8 @@ static void verify_volumes(struct work *w)
             .min_inodes = p->volumes[i].min_inodes,
         };
         volume_verify(&spec, r < 0 ? NULL : &mounts, r < 0 ? e.message : NULL, &v.report);
+        if (r == 0)
+            migrate(w, i, &spec, &mounts, &v.report);
         (void)helper_put(w->fd, BOOT_VOLUME, &v, sizeof v);
         struct jsonw *j = &w->ledger_json;
         jsonw_object(j, NULL);

@@ -92,7 +92,8 @@ struct plan_service {
 
 struct plan_volume {
     plan_str path;
-    uint32_t policy; /* enum plan_policy */
+    uint16_t policy;  /* enum plan_policy */
+    uint16_t migrate; /* 1: files of the old layout may be moved (SPEC V4) */
     uint64_t min_free;
     uint64_t min_inodes;
 };

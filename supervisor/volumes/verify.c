@@ -33,6 +33,7 @@ static const char *const code_names[] = {
     [FINDING_NO_ANSWER] = "no_answer",
     [FINDING_BAD_MOUNTINFO] = "bad_mountinfo",
     [FINDING_OLD_LAYOUT] = "old_layout",
+    [FINDING_MIGRATE_ERROR] = "migrate_error",
 };
 _Static_assert(ARRAY_SIZE(code_names) == FINDING_CODE_MAX, "a name for every finding");
 
@@ -268,22 +269,14 @@ static void judge_space(const struct volume_spec *spec, struct volume_report *r)
             spec->path, r->inodes_free, r->inodes_total, spec->min_inodes);
 }
 
-/* OpenCode's files at the root of a volume that was mounted one level lower before. */
 static void judge_layout(const char *path, struct volume_report *r)
 {
-    static const char *const files[] = { "auth.json", "opencode.db" };
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        char name[PATH_MAX];
-        struct stat st;
-        (void)snprintf(name, sizeof name, "%.4000s/%s", path, files[i]);
-        if (lstat(name, &st) < 0 || !S_ISREG(st.st_mode))
-            continue;
+    const char *name = volume_old_layout(path);
+    if (name)
         add(r, FINDING_WARN, FINDING_OLD_LAYOUT,
             "%s lies at the root of the volume at %.120s, one level too high for OpenCode: the volume "
             "was once mounted at the old place; move its files into share/opencode/",
-            files[i], path);
-        return;
-    }
+            name, path);
 }
 
 static void judge_io(const char *path, struct volume_report *r)

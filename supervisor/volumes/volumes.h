@@ -27,7 +27,8 @@ enum finding_code {
     FINDING_MISSING,       /* the folder is not there */
     FINDING_NO_ANSWER,     /* the check hung; set by the caller */
     FINDING_BAD_MOUNTINFO, /* /proc/self/mountinfo could not be read or understood */
-    FINDING_OLD_LAYOUT,    /* OpenCode's files lie one level too high */
+    FINDING_OLD_LAYOUT,    /* OpenCode's files lie one level too high, and are not moved */
+    FINDING_MIGRATE_ERROR, /* moving them failed half-way; set by the caller */
     FINDING_CODE_MAX,
 };
 const char *finding_code_name(enum finding_code code); /* "not_mounted", … */
@@ -83,6 +84,16 @@ void volume_verify(const struct volume_spec *spec, const struct mount_table *mou
 /* The repeated, harmless judgement (SPEC V3): the same without the write test. */
 void volume_watch(const struct volume_spec *spec, const struct mount_table *mounts,
                   const char *mounts_error, struct volume_report *ret);
+
+/* What shows that OpenCode's files lie at the root of `volume`, one level too high, as on a volume
+ * that was once mounted at .local/share/opencode: the name of one of them, or NULL. */
+const char *volume_old_layout(const char *volume);
+
+/* Moves them into share/opencode (SPEC V4) by rename, never over anything, and leaves a note there
+ * (codev-moved.txt). Killed anywhere, the next call goes on. 0 also when there is nothing to do;
+ * -EEXIST when a file is in both places (nothing is moved then); else -errno, with `e`.
+ * `*ret_moved`: how many were moved by this call. */
+int volume_migrate(const char *volume, unsigned *ret_moved, struct error *e);
 
 /* The boot ledger (SPEC V5): appends one line of JSON to DIR/boots.jsonl and fsyncs; keeps the
  * newest LEDGER_LINES_MAX lines. `line` without newline. 0 or -errno. */

@@ -60,6 +60,23 @@ test("volume not writable for the user", { skip }, async (t) => {
   assert.match(pod.log, /fsGroup|runAsUser/);
 });
 
+test("a volume of former days: OpenCode's files are moved to where it looks for them", { skip }, async (t) => {
+  const key = { fake2: { type: "api", key: "k" } };
+  const pod = await startPod({
+    plugin: "none",
+    volume: `mount -t tmpfs -o size=512m none "$STATE"; mkdir -p "$STATE/storage/session"; echo 1 > "$STATE/storage/session/a"; ` +
+      `echo '${JSON.stringify(key)}' > "$STATE/auth.json"; chmod 600 "$STATE/auth.json"`,
+  });
+  t.after(() => pod.end());
+  await pod.ready();
+  assert.match(pod.log, /moved 2 files and folders of OpenCode/);
+  const at = path.join("/proc", String(pod.pid), "root", pod.home, ".local");
+  assert.deepEqual(JSON.parse(fs.readFileSync(path.join(at, "share/opencode/auth.json"), "utf8")), key);
+  assert.equal(fs.readFileSync(path.join(at, "share/opencode/storage/session/a"), "utf8"), "1\n");
+  assert.ok(!fs.existsSync(path.join(at, "auth.json")) && !fs.existsSync(path.join(at, "storage")));
+  assert.match(fs.readFileSync(path.join(at, "share/opencode/codev-moved.txt"), "utf8"), / auth\.json\n$/);
+});
+
 test("the boot ledger has a line for each boot", { skip }, async (t) => {
   const pod = await startPod({ plugin: "none", volume: "bind" });
   t.after(() => pod.end());
