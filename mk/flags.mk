@@ -33,7 +33,7 @@ VERSION := $(shell cat VERSION)
 CPPFLAGS += -D_GNU_SOURCE -I. -DCODEV_VERSION='"$(VERSION)"'
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS := -std=gnu17 $(WARN) $(HARDEN) $(SANFLAGS) -fPIE $(CFLAGS)
-ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS := -pie -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 ifeq ($(V),1)
 Q :=

@@ -95,7 +95,7 @@ void boot_services(struct supervisor *sv)
 {
     struct service **at = &sv->services;
     for (uint32_t i = 0; i < sv->plan->plan.header->services; i++) {
-        struct service *s = service_new(sv, sv->plan, i);
+        struct service *s = service_new(sv, sv->plan, i, NULL);
         if (!s) {
             stop_begin(sv, 1, "out of memory at the start");
             return;

@@ -273,6 +273,16 @@ int control_open_socket(struct control_server *c, const char *dir)
     return r;
 }
 
+void control_adopt(struct control_server *c, int listener)
+{
+    c->listener.fd = listener;
+    if (listener < 0)
+        return;
+    (void)fcntl(listener, F_SETFD, FD_CLOEXEC);
+    if (loop_add(&c->sv->loop, &c->listener, EPOLLIN) < 0)
+        loop_close(&c->sv->loop, &c->listener);
+}
+
 void control_close(struct control_server *c)
 {
     loop_close(&c->sv->loop, &c->listener);

@@ -44,6 +44,8 @@ struct control_server {
 void control_init(struct control_server *c, struct supervisor *sv);
 /* Listens on control.sock in `dir`. 0 or -errno. */
 int control_open_socket(struct control_server *c, const char *dir);
+/* The same with the listener of PID 1's last image (crash.h); -1: there was none. */
+void control_adopt(struct control_server *c, int listener);
 void control_close(struct control_server *c);
 
 /* Sends an event (one JSON object, no newline) to those that asked for them. */

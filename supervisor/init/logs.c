@@ -172,8 +172,10 @@ static void stream_lines(struct log_stream *s)
             stream_emit(&view, len, cut);
         s->split = cut;
         from += used;
+        s->done = from;
     }
     buf_consume(&s->line, from);
+    s->done = 0;
     if (!s->line.len)
         buf_release(&s->line); /* quiet services cost no memory */
 }
@@ -207,7 +209,8 @@ static void on_readable(struct source *source, uint32_t events)
         continue;
 }
 
-static int stream_open(struct log_stream *s, struct log_channel *c, const char *name)
+static int stream_open(struct log_stream *s, struct log_channel *c, const char *name,
+                       const int adopted[2])
 {
     int fds[2];
     *s = (struct log_stream){
@@ -217,8 +220,13 @@ static int stream_open(struct log_stream *s, struct log_channel *c, const char *
         .line = BUF_INIT_MAX(4 * LOGLINE_MAX),
         .source = { .fd = -1, .fn = on_readable, .arg = s },
     };
-    if (pipe2(fds, O_CLOEXEC) < 0)
+    if (adopted && adopted[0] >= 0 && adopted[1] >= 0) {
+        memcpy(fds, adopted, sizeof fds);
+        (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    } else if (pipe2(fds, O_CLOEXEC) < 0) {
         return -errno;
+    }
     s->source.fd = fds[0];
     s->write_fd = fds[1];
     int r =
@@ -250,11 +258,27 @@ static void channel_name(struct log_channel *c, struct logs *l, const char *name
     l->channels = c;
 }
 
-int log_channel_open(struct log_channel *c, struct logs *l, const char *name)
+int log_channel_open(struct log_channel *c, struct logs *l, const char *name,
+                     const struct log_fds *adopted)
 {
     channel_name(c, l, name);
-    int r = stream_open(&c->out, c, "stdout");
-    return r < 0 ? r : stream_open(&c->err, c, "stderr");
+    int r = stream_open(&c->out, c, "stdout", adopted ? adopted->fds : NULL);
+    return r < 0 ? r : stream_open(&c->err, c, "stderr", adopted ? adopted->fds + 2 : NULL);
+}
+
+void log_channel_resume(struct log_channel *c, bool err, bool split, const char *data, size_t len)
+{
+    struct log_stream *s = err ? &c->err : &c->out;
+    s->split = split;
+    if (buf_append(&s->line, data, len) == 0)
+        stream_lines(s);
+}
+
+void log_channel_save(const struct log_channel *c, struct log_fds *ret)
+{
+    *ret = (struct log_fds){
+        { c->out.source.fd, c->out.write_fd, c->err.source.fd, c->err.write_fd },
+    };
 }
 
 void log_channel_close(struct log_channel *c)

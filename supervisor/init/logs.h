@@ -18,7 +18,8 @@ struct log_stream {
     struct source source;
     int write_fd; /* what the service gets */
     struct buf line;
-    bool split; /* the line in `line` is the rest of a longer one */
+    size_t done; /* bytes of `line` that are emitted already, while it is split into lines */
+    bool split;  /* the line in `line` is the rest of a longer one */
 };
 
 /* Of one service. Its pipes live as long as it does, over all its restarts. */
@@ -65,8 +66,17 @@ void logs_release(struct logs *l);
 void logs_hold(struct logs *l);
 void logs_let_go(struct logs *l);
 
-/* Makes the pipes. 0 or -errno. */
-int log_channel_open(struct log_channel *c, struct logs *l, const char *name);
+/* The pipes of a channel, for the next image of PID 1 after a fault (crash.h). */
+struct log_fds {
+    int fds[4]; /* of stdout, then of stderr: where it is read, where it is written; -1: none */
+};
+void log_channel_save(const struct log_channel *c, struct log_fds *ret);
+/* What one stream had read already. */
+void log_channel_resume(struct log_channel *c, bool err, bool split, const char *data, size_t len);
+
+/* Makes the pipes, or takes over those of `adopted` (NULL: none). 0 or -errno. */
+int log_channel_open(struct log_channel *c, struct logs *l, const char *name,
+                     const struct log_fds *adopted);
 void log_channel_close(struct log_channel *c);
 /* Reads what is there and ends unfinished lines: when its processes are gone. */
 void log_channel_drain(struct log_channel *c);

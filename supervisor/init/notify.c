@@ -117,3 +117,13 @@ int notify_open(struct supervisor *sv)
         loop_close(&sv->loop, &sv->notify);
     return r;
 }
+
+void notify_adopt(struct supervisor *sv, int fd)
+{
+    sv->notify = (struct source){ .fd = fd, .fn = on_readable, .arg = sv };
+    if (fd < 0)
+        return;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (loop_add(&sv->loop, &sv->notify, EPOLLIN) < 0)
+        loop_close(&sv->loop, &sv->notify);
+}

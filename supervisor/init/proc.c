@@ -194,6 +194,67 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
     return 0;
 }
 
+void proc_save(const struct proc *p, struct saved_proc *ret)
+{
+    *ret = (struct saved_proc){
+        .sock = p->guard.pid ? p->sock.fd : -1,
+        .guard = p->guard.pid,
+        .leader = p->leader,
+        .last_leader = p->last_leader,
+        .exited = p->exited,
+        .failed = p->failed,
+        .stopping = p->stopping,
+        .done = p->done,
+        .sweeping = helper_busy(&p->sweep),
+        .status = p->status,
+        .killed = p->killed,
+        .failure = p->failure,
+        .stuck_due_ms = p->stuck.due_ms,
+    };
+    memcpy(ret->mark, p->mark, sizeof ret->mark);
+}
+
+int proc_adopt(struct proc *p, const struct saved_proc *saved)
+{
+    p->leader = saved->leader;
+    p->last_leader = saved->last_leader;
+    p->exited = saved->exited;
+    p->failed = saved->failed;
+    p->stopping = saved->stopping;
+    p->done = saved->done;
+    p->status = saved->status;
+    p->killed = saved->killed;
+    p->failure = saved->failure;
+    memcpy(p->mark, saved->mark, sizeof p->mark);
+    p->mark[sizeof p->mark - 1] = '\0';
+    p->resweep = saved->sweeping;
+    if (saved->stuck_due_ms)
+        timer_set_at(p->loop, &p->stuck, saved->stuck_due_ms);
+    if (!saved->guard)
+        return 0;
+    p->guard.pid = saved->guard;
+    reaper_add(p->reaper, &p->guard);
+    p->sock.fd = saved->sock;
+    if (p->sock.fd < 0)
+        return 0;
+    (void)fcntl(p->sock.fd, F_SETFD, FD_CLOEXEC);
+    return loop_add(p->loop, &p->sock, EPOLLIN);
+}
+
+void proc_check(struct proc *p)
+{
+    siginfo_t info;
+    if (p->resweep) {
+        p->resweep = false;
+        guard_lost(p);
+    } else if (p->guard.pid &&
+               waitid(P_PID, (id_t)p->guard.pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 &&
+               errno == ECHILD) {
+        reaper_remove(p->reaper, &p->guard);
+        on_guard_exit(&p->guard, 0);
+    }
+}
+
 static void order(struct proc *p, enum guard_order what, int signal)
 {
     struct guard_command c = { .order = what, .signal = signal };

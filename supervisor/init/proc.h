@@ -30,7 +30,8 @@ struct proc {
     pid_t last_leader; /* also when it has ended: the session of what it left behind */
     int status;        /* of waitpid(), when exited */
     struct spawn_failure failure;
-    int killed; /* how many it had left behind */
+    int killed;   /* how many it had left behind */
+    bool resweep; /* adopted while a sweep was at work */
 };
 
 /* All but `fn` and `arg` are set; those are the caller's. */
@@ -44,6 +45,22 @@ static inline bool proc_active(const struct proc *p)
 }
 /* Before its memory goes away; it must not be active. */
 void proc_release(struct proc *p);
+
+/* For the next image of PID 1 after a fault (crash.h). */
+struct saved_proc {
+    int sock;
+    pid_t guard, leader, last_leader;
+    bool exited, failed, stopping, done, sweeping;
+    int status, killed;
+    struct spawn_failure failure;
+    uint64_t stuck_due_ms;
+    char mark[96];
+};
+void proc_save(const struct proc *p, struct saved_proc *ret); /* in the fault's handler */
+/* After proc_init(). 0 or -errno. */
+int proc_adopt(struct proc *p, const struct saved_proc *saved);
+/* After it, when events may come: notices a guard that nobody will tell of any more. */
+void proc_check(struct proc *p);
 
 /* Takes in what the guard has told already, for who must know now. */
 void proc_poll(struct proc *p);

@@ -63,7 +63,7 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
 
 static void add(struct supervisor *sv, struct plan_block *plan, uint32_t index, struct changes *c)
 {
-    struct service *s = service_new(sv, plan, index), **at = &sv->services;
+    struct service *s = service_new(sv, plan, index, NULL), **at = &sv->services;
     if (!s) {
         say(sv, LOG_LEVEL_ERROR, "out of memory: a new service is left out");
         return;

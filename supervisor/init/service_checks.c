@@ -92,6 +92,14 @@ void service_checks_start(struct service *s)
     begin(&s->health);
 }
 
+void service_checks_resume(struct service *s)
+{
+    struct service_check *both[] = { &s->ready, &s->health };
+    for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+        if (config(both[i])->kind == PLAN_CHECK_EXEC)
+            schedule(both[i]);
+}
+
 void service_checks_stop(struct service *s)
 {
     struct service_check *both[] = { &s->ready, &s->health };

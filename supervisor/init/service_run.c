@@ -82,6 +82,11 @@ static void send_stop_signal(struct service *s)
     timer_set(&s->sv->loop, &s->timer, s->grace_ms);
 }
 
+void service_hook_lost(struct service *s)
+{
+    send_stop_signal(s);
+}
+
 static void on_hook(struct proc *p, enum proc_event event)
 {
     struct service_hook *h = p->arg;
@@ -487,7 +492,8 @@ static void on_timer(struct timer *t)
 
 /* --- making, finding, waiting --- */
 
-struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index)
+struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index,
+                            const struct log_fds *adopted)
 {
     struct service *s = calloc(1, sizeof *s);
     if (!s)
@@ -504,7 +510,7 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
     hook_init(s, &s->pre_stop, "pre_stop");
     hook_init(s, &s->post_start, "post_start");
     service_checks_init(s);
-    int r = log_channel_open(&s->log, &sv->logs, s->name);
+    int r = log_channel_open(&s->log, &sv->logs, s->name, adopted);
     s->log.find_pid = find_pid;
     s->log.arg = s;
     if (r < 0)

@@ -207,12 +207,16 @@ bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_c
 void verdict_update(struct supervisor *sv)
 {
     static struct verdict_check checks[SERVICES_JUDGED];
-    static bool was_ready; /* for the log only */
+    static bool was_ready, known; /* for the log only */
     size_t n;
     bool ready = verdict_now(sv, VERDICT_READY, checks, SERVICES_JUDGED, &n);
     if (ready == was_ready)
         return;
+    bool first = !known;
     was_ready = ready;
+    known = true;
+    if (first && ready && sv->started_up)
+        return; /* another image of PID 1: it was before its fault, too */
     if (ready && !sv->started_up) {
         sv->started_up = true;
         say(sv, LOG_LEVEL_INFO, "ready, %llu ms after the start",

@@ -199,3 +199,13 @@ void stop_begin(struct supervisor *sv, int status, const char *reason)
     sv->stop.draining = true;
     timer_set(&sv->loop, &sv->stop.timer, drain < budget ? drain : budget / 2);
 }
+
+void stop_resume(struct supervisor *sv, const struct stop *stop)
+{
+    uint64_t due = stop->timer.due_ms;
+    sv->stop = *stop;
+    sv->stop.reason[sizeof sv->stop.reason - 1] = '\0';
+    sv->stop.in_group = false; /* the group at work is asked again: its services know */
+    sv->stop.timer = (struct timer){ .fn = on_timer, .arg = sv };
+    timer_set_at(&sv->loop, &sv->stop.timer, due ? due : sv->stop.deadline_ms);
+}

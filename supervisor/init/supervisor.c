@@ -12,6 +12,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "supervisor/init/crash.h"
 #include "supervisor/init/runtime_dir.h"
 #include "supervisor/init/signals.h"
 
@@ -141,10 +142,9 @@ static void hold_log(struct supervisor *sv)
         logs_hold(&sv->logs);
 }
 
+/* What each image begins with. */
 static void init(struct supervisor *sv)
 {
-    hold_log(sv);
-    make_boot_id(sv->logs.boot_id);
     sv->logs.on_line = control_log_line;
     sv->logs.on_line_arg = &sv->control;
     if (gethostname(sv->hostname, sizeof sv->hostname - 1) < 0)
@@ -155,15 +155,24 @@ static void init(struct supervisor *sv)
     sv->notify.fd = sv->mountinfo.fd = -1;
     protect(sv);
     take_environment(sv);
+}
+
+static void begin(struct supervisor *sv)
+{
+    hold_log(sv);
+    make_boot_id(sv->logs.boot_id);
+    init(sv);
     say(sv, LOG_LEVEL_INFO, "codev-init %s, pid %d, uid %u", CODEV_VERSION, (int)getpid(),
         (unsigned)getuid());
     open_runtime(sv);
+    boot_begin(sv);
 }
 
 static void run(struct supervisor *sv)
 {
     while (!sv->loop.stop) {
         int r = loop_once(&sv->loop);
+        crash_report_strangers(sv);
         if (r < 0) {
             say(sv, LOG_LEVEL_ERROR, "epoll: %s, going on", strerror(-r));
             (void)usleep(10000); /* never a busy loop, whatever the kernel says */
@@ -194,6 +203,9 @@ static void finish(struct supervisor *sv)
 int supervisor_run(sigset_t original_mask)
 {
     static struct supervisor sv; /* large, and for the whole life of the process */
+    struct crash_fault fault;
+    int inherited = crash_inherited(&fault);
+    crash_arm(&sv, inherited >= 0 ? &fault : NULL);
     sv.original_mask = original_mask;
     sv.started_ms = clock_mono_ms();
     sv.started_wall_ms = clock_wall_ms();
@@ -208,8 +220,12 @@ int supervisor_run(sigset_t original_mask)
         termination_log("codev-init: no signalfd");
         return 1;
     }
-    init(&sv);
-    boot_begin(&sv);
+    if (inherited < 0) {
+        begin(&sv);
+    } else {
+        init(&sv);
+        crash_adopt(&sv, inherited, &fault);
+    }
     run(&sv);
     finish(&sv);
     return sv.stop.status;

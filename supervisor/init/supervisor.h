@@ -84,13 +84,17 @@ int supervisor_run(sigset_t original_mask);
 #define say(sv, level, ...) logs_say(&(sv)->logs, level, __VA_ARGS__)
 
 /* --- service_run.c --- */
-/* Creates the service of that record, not started. NULL when out of memory. */
-struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index);
+/* Creates the service of that record, not started; with pipes of its own, or those that it had
+ * before PID 1's fault. NULL when out of memory. */
+struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index,
+                            const struct log_fds *adopted);
 void service_free(struct service *s);
 void service_event(struct service *s, enum service_event event, const char *reason);
 struct service *service_find(struct supervisor *sv, const char *name);
 /* Starts what need not wait any longer; called once in each round of the loop. */
 void services_poke(struct supervisor *sv);
+/* Its pre_stop hook went with PID 1's last image: the stop goes on without it. */
+void service_hook_lost(struct service *s);
 /* Somebody made a check: counts, and acts when it is enough. */
 void service_report(struct service *s, bool health, bool ok, const char *reason);
 /* Its last check is too long ago to be believed. */
@@ -107,6 +111,8 @@ void supervisor_environment(const struct supervisor *sv, struct env *env);
 void service_checks_init(struct service *s);
 void service_checks_start(struct service *s);
 void service_checks_stop(struct service *s);
+/* Goes on where they were before PID 1's fault. */
+void service_checks_resume(struct service *s);
 /* A reload changed the check of a running service: it is judged anew. */
 void service_check_changed(struct service *s, bool health);
 
@@ -139,6 +145,8 @@ bool volume_ok(const struct volume_state *v);
 void stop_begin(struct supervisor *sv, int status, const char *reason);
 /* No grace any longer: what still runs is killed now. */
 void stop_hurry(struct supervisor *sv, const char *reason);
+/* Goes on with a stop that PID 1's last image had begun (crash.h). */
+void stop_resume(struct supervisor *sv, const struct stop *stop);
 /* A service settled: go on. */
 void stop_step(struct supervisor *sv);
 /* One line, with the reason, to the container's termination log. */
@@ -153,3 +161,4 @@ void verdict_update(struct supervisor *sv);
 
 /* --- notify.c --- */
 int notify_open(struct supervisor *sv);
+void notify_adopt(struct supervisor *sv, int fd); /* after PID 1's fault; -1: none */

@@ -49,6 +49,7 @@ struct pod {
     uid_t uid;
     bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
+    bool own_dev;  /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
 };
 
 static inline const char *pod_path(const struct pod *p, const char *name)
@@ -164,6 +165,21 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     ck_assert_int_eq(file_write_atomic(pod_path(p, "plan"), block, size, 0644), 0);
 }
 
+static inline int pod_make_dev(const struct pod *p)
+{
+    static const char *const files[] = { "dev/null", "dev/termination-log" };
+    if (mkdir(pod_path(p, "dev"), 0755) < 0 && errno != EEXIST)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        int fd = open(pod_path(p, files[i]), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0 || close(fd) < 0)
+            return -1;
+    }
+    if (mount("/dev/null", pod_path(p, "dev/null"), NULL, MS_BIND, NULL) < 0)
+        return -1;
+    return mount(pod_path(p, "dev"), "/dev", NULL, MS_BIND | MS_REC, NULL);
+}
+
 _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
 {
     /* The leak checker would trace PID 1, which does not let itself be traced. */
@@ -179,6 +195,8 @@ _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
     if (p->own_pid1 && (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
                         mount("proc", "/proc", "proc", 0, NULL) < 0))
         _exit(99);
+    if (p->own_dev && pod_make_dev(p) < 0)
+        _exit(94);
     if (p->nofile) {
         struct rlimit r = { p->nofile, p->nofile };
         (void)setrlimit(RLIMIT_NOFILE, &r);
@@ -255,6 +273,18 @@ static inline const char *pod_log(struct pod *p)
 static inline bool pod_says(struct pod *p, const char *text)
 {
     return strstr(pod_log(p), text) != NULL;
+}
+
+/* What is in the termination log (own_dev). */
+static inline const char *pod_termination_log(const struct pod *p)
+{
+    static char text[4096];
+    int fd = open(pod_path(p, "dev/termination-log"), O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        (void)close(fd);
+    return text;
 }
 
 /* One request; its answer in a static buffer, "" when there is none yet. */

@@ -241,7 +241,7 @@ static void open_logs(void)
     (void)close(fds[1]);
     ck_assert_int_eq(loop_init(&loop), 0);
     ck_assert_int_eq(logs_init(&logs, &loop), 0);
-    ck_assert_int_eq(log_channel_open(&channel, &logs, "svc"), 0);
+    ck_assert_int_eq(log_channel_open(&channel, &logs, "svc", NULL), 0);
 }
 
 static void close_logs(void)

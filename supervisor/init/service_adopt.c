@@ -1,0 +1,224 @@
+/* Services over an exec of PID 1 (crash.h): what is kept of each, and how it is taken up again. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/cleanup.h"
+#include "base/core/clock.h"
+#include "supervisor/init/crash.h"
+#include "supervisor/init/supervisor.h"
+
+struct saved_check {
+    uint32_t failures;
+    bool reported, last_ok;
+    uint64_t last_ms;
+    char reason[SERVICE_REASON_MAX];
+};
+
+struct saved_service {
+    char name[SERVICE_NAME_MAX];
+    enum service_state state;
+    enum service_then then;
+    struct log_fds log;
+    struct saved_proc proc;
+    uint64_t timer_due_ms, started_ms, stop_began_ms;
+    uint32_t grace_ms, hook_ms, restarts;
+    bool signalled, hasty, orderly, gave_up;
+    char last_exit[sizeof((struct service *)NULL)->last_exit];
+    int last_code;
+    char reason[SERVICE_REASON_MAX];
+    struct backoff backoff;
+    struct saved_check ready, health;
+};
+
+/* --- in the handler --- */
+
+static void save_check(struct saved_check *to, const struct service_check *from)
+{
+    to->failures = from->failures;
+    to->reported = from->reported;
+    to->last_ok = from->last_ok;
+    to->last_ms = from->last_ms;
+    memcpy(to->reason, from->reason, sizeof to->reason);
+}
+
+/* What is read and not yet written: unfinished lines, mostly. */
+static void save_line(const struct log_stream *s, bool err, int fd)
+{
+    const bool head[2] = { err, s->split };
+    if (s->line.len > s->done || s->split)
+        crash_put2(fd, CRASH_LINE, head, sizeof head, s->line.data + s->done,
+                   s->line.len - s->done);
+}
+
+static void save_service(const struct service *s, int fd)
+{
+    static struct saved_service r; /* not on the small stack */
+    memcpy(r.name, s->name, sizeof r.name);
+    r.state = s->state;
+    r.then = s->then;
+    log_channel_save(&s->log, &r.log);
+    proc_save(&s->proc, &r.proc);
+    r.timer_due_ms = s->timer.due_ms;
+    r.started_ms = s->started_ms;
+    r.stop_began_ms = s->stop_began_ms;
+    r.grace_ms = s->grace_ms;
+    r.hook_ms = s->hook_ms;
+    r.restarts = s->restarts;
+    r.signalled = s->signalled;
+    r.hasty = s->hasty;
+    r.orderly = s->orderly;
+    r.gave_up = s->gave_up;
+    memcpy(r.last_exit, s->last_exit, sizeof r.last_exit);
+    r.last_code = s->last_code;
+    memcpy(r.reason, s->reason, sizeof r.reason);
+    r.backoff = s->backoff;
+    save_check(&r.ready, &s->ready);
+    save_check(&r.health, &s->health);
+    crash_keep_fd(r.proc.sock, true);
+    for (size_t i = 0; i < ARRAY_SIZE(r.log.fds); i++)
+        crash_keep_fd(r.log.fds[i], true);
+    crash_put(fd, CRASH_SERVICE, &r, sizeof r);
+    save_line(&s->log.out, false, fd);
+    save_line(&s->log.err, true, fd);
+    for (size_t i = 0; i < SERVICE_NOTES_MAX; i++)
+        if (s->notes[i].key)
+            crash_put2(fd, CRASH_NOTE, s->notes[i].key, strlen(s->notes[i].key) + 1,
+                       s->notes[i].text, strlen(s->notes[i].text));
+}
+
+/* One that is no longer configured is not kept: its guard finds us gone and ends it. */
+void services_save(const struct supervisor *sv, int fd)
+{
+    unsigned n = 0;
+    for (const struct service *s = sv->services; s && n < 1000; s = s->next, n++)
+        if (!s->removed)
+            save_service(s, fd);
+}
+
+/* --- in the next image --- */
+
+static void adopt_check(struct service_check *to, const struct saved_check *from)
+{
+    to->failures = from->failures;
+    to->reported = from->reported;
+    to->last_ok = from->last_ok;
+    to->last_ms = from->last_ms;
+    memcpy(to->reason, from->reason, sizeof to->reason);
+    to->reason[sizeof to->reason - 1] = '\0';
+}
+
+static void adopt(struct service *s, const struct saved_service *r)
+{
+    s->state = (unsigned)r->state < SERVICE_STATE_MAX ? r->state : SERVICE_STOPPED;
+    s->then = r->then;
+    s->started_ms = r->started_ms;
+    s->stop_began_ms = r->stop_began_ms;
+    s->grace_ms = r->grace_ms;
+    s->hook_ms = r->hook_ms;
+    s->restarts = r->restarts;
+    s->signalled = r->signalled;
+    s->hasty = r->hasty;
+    s->orderly = r->orderly;
+    s->gave_up = r->gave_up;
+    memcpy(s->last_exit, r->last_exit, sizeof s->last_exit);
+    s->last_exit[sizeof s->last_exit - 1] = '\0';
+    s->last_code = r->last_code;
+    memcpy(s->reason, r->reason, sizeof s->reason);
+    s->reason[sizeof s->reason - 1] = '\0';
+    s->backoff = r->backoff;
+    adopt_check(&s->ready, &r->ready);
+    adopt_check(&s->health, &r->health);
+    s->log.pid = s->started_ms ? (int)r->proc.leader : 0;
+    if (r->timer_due_ms)
+        timer_set_at(&s->sv->loop, &s->timer, r->timer_due_ms);
+}
+
+int service_adopt(struct supervisor *sv, const void *data, size_t len)
+{
+    static struct saved_service r;
+    if (len != sizeof r || !sv->plan)
+        return -EBADMSG;
+    memcpy(&r, data, sizeof r);
+    r.name[sizeof r.name - 1] = '\0';
+    int index = plan_service_index(&sv->plan->plan, r.name);
+    struct service **at = &sv->services;
+    struct service *s = index < 0 ? NULL : service_new(sv, sv->plan, (uint32_t)index, &r.log);
+    if (!s)
+        return index < 0 ? -EBADMSG : -ENOMEM;
+    while (*at)
+        at = &(*at)->next;
+    *at = s;
+    adopt(s, &r);
+    return proc_adopt(&s->proc, &r.proc);
+}
+
+static struct service *last_service(const struct supervisor *sv)
+{
+    struct service *s = sv->services;
+    while (s && s->next)
+        s = s->next;
+    return s;
+}
+
+void service_adopt_line(struct supervisor *sv, const char *data, size_t len)
+{
+    struct service *s = last_service(sv);
+    bool head[2];
+    if (!s || len < sizeof head)
+        return;
+    memcpy(head, data, sizeof head);
+    log_channel_resume(&s->log, head[0], head[1], data + sizeof head, len - sizeof head);
+}
+
+void service_adopt_note(struct supervisor *sv, const char *data, size_t len)
+{
+    struct service *s = last_service(sv);
+    const char *nul = memchr(data, '\0', len);
+    if (!s || !nul)
+        return;
+    size_t key = (size_t)(nul - data) + 1;
+    for (size_t i = 0; i < SERVICE_NOTES_MAX; i++) {
+        if (s->notes[i].key)
+            continue;
+        s->notes[i].key = strdup(data);
+        s->notes[i].text = strndup(data + key, len - key);
+        if (!s->notes[i].key || !s->notes[i].text) {
+            free(s->notes[i].key);
+            free(s->notes[i].text);
+            s->notes[i] = (struct service_note){ 0 };
+        }
+        return;
+    }
+}
+
+static bool runs(enum service_state state)
+{
+    return state == SERVICE_STARTING || state == SERVICE_RUNNING || state == SERVICE_READY ||
+           state == SERVICE_UNHEALTHY || state == SERVICE_STOPPING;
+}
+
+/* The fault may have come between two steps that belong together. */
+static void settle(struct service *s)
+{
+    proc_check(&s->proc);
+    if (runs(s->state) && !proc_active(&s->proc)) {
+        (void)snprintf(s->last_exit, sizeof s->last_exit, "lost in a fault of PID 1");
+        service_event(s, EV_ENDED, "");
+    } else if (s->state == SERVICE_STOPPING && !s->signalled) {
+        service_hook_lost(s);
+    } else if (runs(s->state) && s->state != SERVICE_STOPPING) {
+        service_checks_resume(s);
+    }
+}
+
+void services_adopted(struct supervisor *sv)
+{
+    for (struct service *s = sv->services; s; s = s->next)
+        settle(s);
+    reaper_collect(&sv->reaper);
+    sv->poke = true;
+    verdict_update(sv);
+}
