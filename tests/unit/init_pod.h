@@ -157,7 +157,7 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     for (size_t i = 0; i < count; i++)
         pod_write_service(&w, &services[i]);
     if (volume) {
-        struct plan_volume v = { .path = plan_writer_str(&w, volume), .policy = policy };
+        struct plan_volume v = { .path = plan_writer_str(&w, volume), .policy = (uint16_t)policy };
         plan_writer_volume(&w, &v);
     }
     ck_assert_msg(plan_writer_finish(&w, &block, &size, &e) == 0, "%s", e.message);
