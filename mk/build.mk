@@ -12,7 +12,7 @@ $(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
 define program_rules
 $(B)/bin/$(1): $(B)/obj/$(firstword $(ROOMS_$(1)))/main.o $(foreach r,$(ROOMS_$(1)),$(call room_lib,$(r)))
 	$$(say) LINK $$@
-	$(Q)mkdir -p $$(@D) && $(CC) $(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
+	$(Q)mkdir -p $$(@D) && $(CC) $(if $(LDFLAGS_$(1)),$(filter-out -pie,$(ALL_LDFLAGS)) $(LDFLAGS_$(1)),$(ALL_LDFLAGS)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
 		-Wl,--end-group $(sort $(foreach r,$(ROOMS_$(1)),$(LIBS_$(r))))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))

@@ -2,6 +2,7 @@
 # belongs to which room. A room's library is every .c file of its folder but main.c.
 ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol \
 	supervisor/plan supervisor/volumes supervisor/init supervisor/config supervisor/ctl \
+	supervisor/shell \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
 	bridge/gateway/slack bridge/gateway/web bridge/gateway \
@@ -20,9 +21,10 @@ LIBS_bridge/gateway/store := -lsqlite3
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
-PROGRAMS := codev-init codev-config codevctl codev-prepare codev-gateway codev-probes codev-accept
+PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept
 ROOMS_codev-init    := supervisor/init supervisor/volumes supervisor/plan base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan base/yaml base/core base/json
+ROOMS_codev-shell   := supervisor/shell base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
@@ -33,3 +35,8 @@ ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/co
 
 # The page's files are embedded in this object.
 $(B)/obj/bridge/gateway/web/assets.o: $(wildcard bridge/gateway/web/assets/*) bridge/openapi.yaml
+
+# Nobody may preload anything into it, and it starts with each command of the agent.
+ifeq ($(SANITIZE),)
+LDFLAGS_codev-shell := -static-pie
+endif
