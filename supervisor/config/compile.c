@@ -285,6 +285,7 @@ static void put_service(struct compiler *k, const struct group *g, uint32_t stop
         .gates_ready = b->gates_ready | critical,
         .gates_live = b->gates_live,
         .secret_readers = readers(k, g),
+        .watchdog_ms = number(g, OPT_WATCHDOG),
     };
     plan_writer_service(&k->w, &s);
 }
@@ -301,6 +302,7 @@ static void put_header(struct compiler *k)
     h->drain_ms = number(top, OPT_DRAIN);
     h->log_format = CHOICE(top, OPT_LOG_FORMAT);
     h->log_level = CHOICE(top, OPT_LOG_LEVEL);
+    h->watch_config = number(top, OPT_WATCH_CONFIG);
     h->sandbox_require = number(top, OPT_SANDBOX_REQUIRE);
 }
 

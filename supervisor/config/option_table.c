@@ -59,6 +59,13 @@ const struct setting option_table[] = {
                            "write it: what would steer OpenCode itself or the plugin's build (`PATH`, "
                            "`LD_*`, `NODE_*`, `BUN_*`, `OPENCODE_*`, `XDG_*`, `GIT_*`, `npm_config_*`) is "
                            "not taken from it." },
+    [OPT_WATCH_CONFIG] = { .key = "watch_config",
+                           .variable = "CODEV_WATCH_CONFIG",
+                           .type = OPTION_FLAG,
+                           .guarded = true,
+                           .fallback = "true",
+                           .help = "Reload when the config file changes, as a mounted ConfigMap "
+                                   "does; `false`: only when asked." },
     [OPT_LOG_FORMAT] = { .key = "log.format",
                          .variable = "CODEV_LOG_FORMAT",
                          .type = OPTION_CHOICE,
@@ -342,6 +349,13 @@ const struct setting option_table[] = {
                             .help =
                                 "Most time until it is ready (a oneshot: until it ends); past it, it "
                                 "is killed." },
+    [OPT_WATCHDOG] = { .scope = SCOPE_SERVICE,
+                       .key = "watchdog",
+                       .type = OPTION_DURATION,
+                       .max = MINUTES(24 * 60),
+                       .fallback = "0",
+                       .help = "How often it must say WATCHDOG=1, as in sd_notify(3), from its "
+                               "readiness on; else it is restarted. 0: no watchdog." },
     [OPT_READY_HTTP] = { .scope = SCOPE_SERVICE,
                          .key = "ready.http",
                          .type = OPTION_URL,
@@ -360,7 +374,7 @@ const struct setting option_table[] = {
     [OPT_READY_NOTIFY] = { .scope = SCOPE_SERVICE,
                            .key = "ready.notify",
                            .type = OPTION_FLAG,
-                           .help = "Ready when it says so itself, as in sd_notify(3)." },
+                           .help = "Ready when it says READY=1 itself, as in sd_notify(3)." },
     [OPT_READY_INTERVAL] = { .scope = SCOPE_SERVICE,
                              .key = "ready.interval",
                              .type = OPTION_DURATION,

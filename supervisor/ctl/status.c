@@ -37,10 +37,14 @@ static void put_bytes(char out[24], int64_t bytes)
 static void put_reason(struct buf *out, const cJSON *s)
 {
     const char *reason = json_str(s, "reason", ""), *health = json_str(s, "health_reason", "");
-    const char *last = json_str(s, "last_exit", "");
+    const char *last = json_str(s, "last_exit", ""), *said = json_str(s, "status", "");
     const char *state = json_str(s, "state", "");
     int64_t next = json_int(s, "next_start_ms", 0);
     buf_puts(out, reason);
+    if (json_bool(s, "reloading", false))
+        buf_printf(out, "%sreloading", out->len ? "; " : "");
+    if (*said)
+        buf_printf(out, "%s\"%s\"", out->len ? "; " : "", said);
     if (strcmp(json_str(s, "health", ""), "fail") == 0)
         buf_printf(out, "%shealth: %s", out->len ? "; " : "", *health ? health : "fails");
     if (*last && !strstr(reason, last) && strcmp(state, "ready") != 0 && strcmp(state, "done") != 0)

@@ -26,11 +26,12 @@ static struct finding *old_layout(struct volume_report *report)
 
 static void refused(const char *path, const char *why, struct finding *f)
 {
-    (void)snprintf(f->message, sizeof f->message,
-                   "OpenCode's files at the root of the volume at %.80s, once mounted at the old "
-                   "place, were not moved: %.100s; OpenCode uses share/opencode: move or remove one "
-                   "of the two",
-                   path, why);
+    (void)snprintf(
+        f->message, sizeof f->message,
+        "OpenCode's files at the root of the volume at %.80s, once mounted at the old "
+        "place, were not moved: %.100s; OpenCode uses share/opencode: move or remove one "
+        "of the two",
+        path, why);
 }
 
 static void failed(const char *path, const char *why, struct finding *f)

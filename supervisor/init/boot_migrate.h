@@ -1,5 +1,5 @@
-/* OpenCode's files one level too high on the state volume (SPEC V4): moved by the boot helper before
- * anything else is written. */
+/* OpenCode's files one level too high on the state volume (SPEC V4): moved by the boot helper
+ * before anything else is written. */
 #pragma once
 
 #include "supervisor/plan/plan.h"

@@ -47,7 +47,7 @@ struct head {
     sigset_t original_mask;
     char runtime_dir[sizeof((struct supervisor *)NULL)->runtime_dir];
     char state_dir[sizeof((struct supervisor *)NULL)->state_dir];
-    int listener_fd, notify_fd;
+    int listener_fd, notify_fd, abstract_fd;
     enum phase phase;
     bool started_up;
     struct stop stop;
@@ -137,6 +137,7 @@ static void save_head(int fd, const struct crash_fault *fault)
     memcpy(h.state_dir, sv->state_dir, sizeof h.state_dir);
     h.listener_fd = sv->control.listener.fd;
     h.notify_fd = sv->notify.fd;
+    h.abstract_fd = sv->notify_abstract.fd;
     h.phase = sv->phase;
     h.started_up = sv->started_up;
     h.stop = sv->stop;
@@ -149,6 +150,7 @@ static void save(int fd)
     const struct supervisor *sv = armed.sv;
     crash_keep_fd(sv->control.listener.fd, true);
     crash_keep_fd(sv->notify.fd, true);
+    crash_keep_fd(sv->notify_abstract.fd, true);
     for (uint32_t i = 0; i < SECRET_STORE_MAX; i++)
         if (sv->secrets.values[i])
             crash_put2(fd, CRASH_SECRET, &i, sizeof i, sv->secrets.values[i],
@@ -397,7 +399,7 @@ static void adopt_head(struct supervisor *sv, const struct head *h)
     sv->phase = h->phase;
     sv->started_up = h->started_up;
     control_adopt(&sv->control, h->listener_fd);
-    notify_adopt(sv, h->notify_fd);
+    notify_adopt(sv, h->notify_fd, h->abstract_fd);
 }
 
 static int adopt_plan(struct supervisor *sv, const char *data, size_t len)

@@ -19,6 +19,8 @@
 struct guard {
     int sock, exec_fd, signal_fd;
     pid_t leader; /* 0: reaped */
+    pid_t first;  /* the program itself, also when another one leads */
+    int first_status;
     pid_t group;
     bool orderly, kill, ended;
     int killed;
@@ -54,7 +56,7 @@ static void start(struct guard *g, const struct spawn_spec *spec)
     }
     (void)close(fds[1]);
     g->exec_fd = fds[0];
-    g->leader = g->group = pid;
+    g->leader = g->group = g->first = pid;
     tell(g, (struct guard_message){ GUARD_FORKED, .pid = pid });
 }
 
@@ -73,6 +75,22 @@ static void read_exec(struct guard *g)
     g->exec_fd = -1;
 }
 
+/* As sd_notify(3)'s MAINPID: a program that goes to the background. */
+static void lead(struct guard *g, pid_t pid)
+{
+    __attribute__((cleanup(tree_release))) struct tree t = { 0 };
+    if (!g->leader || tree_read(&t) < 0)
+        return;
+    tree_mark(&t, getpid());
+    for (size_t i = 0; i < t.count; i++) {
+        if (!t.rows[i].below || t.rows[i].pid != pid || t.rows[i].state == 'Z')
+            continue;
+        g->leader = pid;
+        g->group = t.rows[i].group;
+        tell(g, (struct guard_message){ GUARD_FORKED, .pid = pid });
+    }
+}
+
 static void read_order(struct guard *g)
 {
     struct guard_command c;
@@ -83,10 +101,14 @@ static void read_order(struct guard *g)
         g->kill = true;
         return;
     }
+    if (c.order == GUARD_LEAD) {
+        lead(g, c.signal);
+        return;
+    }
     if (c.order == GUARD_STOP)
         g->orderly = true;
     /* setsid() is the program's first act, but it may not have come to it yet. */
-    if (g->leader && kill(-g->leader, c.signal) < 0)
+    if (g->leader && kill(-g->group, c.signal) < 0)
         (void)kill(g->leader, c.signal);
 }
 
@@ -100,7 +122,11 @@ static bool reap(struct guard *g)
             continue;
         if (pid <= 0)
             return pid < 0;
-        if (pid != g->leader)
+        if (pid == g->first)
+            g->first_status = status;
+        /* One that leads by MAINPID may have been waited for by its own parent. */
+        bool lost = pid == g->first && g->leader != pid && kill(g->leader, 0) < 0;
+        if (pid != g->leader && !lost)
             continue;
         if (g->exec_fd >= 0)
             read_exec(g);

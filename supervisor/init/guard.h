@@ -19,7 +19,7 @@
 #include "supervisor/init/spawn.h"
 
 enum guard_what {
-    GUARD_FORKED,  /* the process that is to become the program; pid */
+    GUARD_FORKED,  /* the process that is, or is to become, the program; pid */
     GUARD_STARTED, /* exec succeeded; pid */
     GUARD_FAILED,  /* exec or a step before it failed; step, error */
     GUARD_EXITED,  /* the program ended; pid, status; what it left is killed next */
@@ -42,6 +42,7 @@ enum guard_order {
     GUARD_SIGNAL, /* send `signal` to the program's process group */
     GUARD_STOP,   /* the same, and let its group end by itself when the program has ended */
     GUARD_KILL,   /* SIGKILL to everything */
+    GUARD_LEAD,   /* `signal` is a pid: if it is below the guard, it is the program from now on */
 };
 struct guard_command {
     uint32_t order;

@@ -88,5 +88,6 @@ bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
             return false;
     return x->type == y->type && x->limit_nofile == y->limit_nofile &&
            x->limit_nproc == y->limit_nproc && x->secret_readers == y->secret_readers &&
-           plan_list_equal(a, x->argv, b, y->argv) && plan_list_equal(a, x->env, b, y->env);
+           x->watchdog_ms == y->watchdog_ms && plan_list_equal(a, x->argv, b, y->argv) &&
+           plan_list_equal(a, x->env, b, y->env);
 }

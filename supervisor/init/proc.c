@@ -275,6 +275,11 @@ void proc_stop(struct proc *p, int signal)
     order(p, GUARD_STOP, signal);
 }
 
+void proc_lead(struct proc *p, pid_t pid)
+{
+    order(p, GUARD_LEAD, pid);
+}
+
 void proc_kill(struct proc *p)
 {
     order(p, GUARD_KILL, 0);

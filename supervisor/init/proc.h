@@ -66,6 +66,7 @@ void proc_check(struct proc *p);
 void proc_poll(struct proc *p);
 void proc_signal(struct proc *p, int signal); /* to its process group */
 void proc_stop(struct proc *p, int signal);   /* the same, as the start of an orderly stop */
+void proc_lead(struct proc *p, pid_t pid);    /* another one below the guard is its main process */
 void proc_kill(struct proc *p);               /* everything, now */
 
 /* "exit 1", "signal 9 (SIGKILL)". Returns `out`. */

@@ -25,6 +25,7 @@ const uint8_t service_actions[SERVICE_STATE_MAX][SERVICE_EVENT_MAX] = {
         [EV_CONFIRMED] = ACT_READY,
         [EV_ENDED] = ACT_ENDED,
         [EV_TIMEOUT] = ACT_OVERDUE,
+        [EV_HUNG] = ACT_HUNG, /* it may trigger it itself; time counts from its readiness on */
         [EV_STOP] = ACT_STOP,
         [EV_RESTART] = ACT_RESTART,
         [EV_LOST] = ACT_RESTART,
@@ -37,6 +38,7 @@ const uint8_t service_actions[SERVICE_STATE_MAX][SERVICE_EVENT_MAX] = {
         [EV_RESTART] = ACT_RESTART,
         [EV_LOST] = ACT_RESTART,
         [EV_SICK] = ACT_SICK,
+        [EV_HUNG] = ACT_HUNG,
     },
     [SERVICE_READY] = {
         [EV_EXECUTED] = ACT_EXECUTED, /* it was confirmed before the news of its start came */
@@ -46,6 +48,7 @@ const uint8_t service_actions[SERVICE_STATE_MAX][SERVICE_EVENT_MAX] = {
         [EV_RESTART] = ACT_RESTART,
         [EV_LOST] = ACT_RESTART,
         [EV_SICK] = ACT_SICK,
+        [EV_HUNG] = ACT_HUNG,
     },
     [SERVICE_UNHEALTHY] = {
         [EV_ENDED] = ACT_ENDED,
@@ -53,6 +56,7 @@ const uint8_t service_actions[SERVICE_STATE_MAX][SERVICE_EVENT_MAX] = {
         [EV_RESTART] = ACT_RESTART,
         [EV_LOST] = ACT_RESTART,
         [EV_WELL] = ACT_WELL,
+        [EV_HUNG] = ACT_HUNG,
     },
     [SERVICE_STOPPING] = {
         [EV_START] = ACT_THEN_WAITING,

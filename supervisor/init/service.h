@@ -7,6 +7,7 @@
 
 #include "supervisor/init/backoff.h"
 #include "supervisor/init/logs.h"
+#include "supervisor/init/notify_message.h"
 #include "supervisor/init/proc.h"
 #include "supervisor/plan/plan.h"
 
@@ -40,6 +41,7 @@ enum service_event {
     EV_LOST,        /* what it requires went away: stop, and wait for it */
     EV_SICK,        /* its health check failed often enough */
     EV_WELL,        /* its health check holds again */
+    EV_HUNG,        /* its watchdog was not fed */
     SERVICE_EVENT_MAX,
 };
 
@@ -59,6 +61,7 @@ enum service_action {
     ACT_OVERDUE,      /* did not confirm in time → stopping, then as if it had crashed */
     ACT_SICK,         /* restart: → stopping, then as if it had crashed; mark: → unhealthy */
     ACT_WELL,         /* → ready */
+    ACT_HUNG,         /* → stopping, then as if it had crashed */
     ACT_KILL,         /* its grace is over */
     ACT_THEN_STOPPED, /* stopping already: what comes after it changes */
     ACT_THEN_WAITING,
@@ -112,6 +115,11 @@ struct service {
     struct proc proc;
     struct timer timer; /* start timeout, backoff, grace: the state's */
     struct service_check ready, health;
+    struct timer watchdog;
+    uint32_t watchdog_ms;         /* 0: none */
+    char said[NOTIFY_STATUS_MAX]; /* STATUS= of sd_notify(3) */
+    bool reloading, says_stopping;
+    bool confirmed; /* since this start it has been ready */
     struct service_hook pre_stop, post_start;
     struct backoff backoff;
     struct service_note notes[SERVICE_NOTES_MAX];

@@ -25,7 +25,10 @@ struct saved_service {
     struct saved_proc proc;
     uint64_t timer_due_ms, started_ms, stop_began_ms;
     uint32_t grace_ms, hook_ms, restarts;
-    bool signalled, hasty, orderly, gave_up;
+    bool signalled, hasty, orderly, gave_up, reloading, says_stopping, confirmed;
+    uint32_t watchdog_ms;
+    uint64_t watchdog_due_ms;
+    char said[NOTIFY_STATUS_MAX];
     char last_exit[sizeof((struct service *)NULL)->last_exit];
     int last_code;
     char reason[SERVICE_REASON_MAX];
@@ -71,6 +74,12 @@ static void save_service(const struct service *s, int fd)
     r.hasty = s->hasty;
     r.orderly = s->orderly;
     r.gave_up = s->gave_up;
+    r.reloading = s->reloading;
+    r.says_stopping = s->says_stopping;
+    r.confirmed = s->confirmed;
+    r.watchdog_ms = s->watchdog_ms;
+    r.watchdog_due_ms = s->watchdog.due_ms;
+    memcpy(r.said, s->said, sizeof r.said);
     memcpy(r.last_exit, s->last_exit, sizeof r.last_exit);
     r.last_code = s->last_code;
     memcpy(r.reason, s->reason, sizeof r.reason);
@@ -123,6 +132,14 @@ static void adopt(struct service *s, const struct saved_service *r)
     s->hasty = r->hasty;
     s->orderly = r->orderly;
     s->gave_up = r->gave_up;
+    s->reloading = r->reloading;
+    s->says_stopping = r->says_stopping;
+    s->confirmed = r->confirmed;
+    s->watchdog_ms = r->watchdog_ms;
+    if (r->watchdog_due_ms)
+        service_watchdog_arm(s); /* the whole time: what it said meanwhile waits in the socket */
+    memcpy(s->said, r->said, sizeof s->said);
+    s->said[sizeof s->said - 1] = '\0';
     memcpy(s->last_exit, r->last_exit, sizeof s->last_exit);
     s->last_exit[sizeof s->last_exit - 1] = '\0';
     s->last_code = r->last_code;

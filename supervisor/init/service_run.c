@@ -139,6 +139,16 @@ static void hook_init(struct service *s, struct service_hook *h, const char *nam
     h->timeout.arg = h;
 }
 
+/* What is due once in a life: when it is ready for the first time. */
+static void on_confirmed(struct service *s)
+{
+    if (s->confirmed)
+        return;
+    s->confirmed = true;
+    service_watchdog_arm(s);
+    (void)run_hook(s, &s->post_start, &s->cfg->post_start, s->cfg->post_start.timeout_ms);
+}
+
 /* --- ends --- */
 
 static void give_up(struct service *s, const char *reason)
@@ -201,6 +211,7 @@ static void end_by_policy(struct service *s, const char *reason, uint64_t up_ms,
     switch (service_end_by_policy(s->cfg->type, s->cfg->restart, success)) {
     case END_DONE:
         set_state(s, SERVICE_DONE, "");
+        on_confirmed(s);
         break;
     case END_STOPPED:
         set_state(s, SERVICE_STOPPED, reason);
@@ -224,6 +235,7 @@ static uint64_t ran(struct service *s)
     s->log.pid = 0;
     s->started_ms = 0;
     timer_clear(&s->timer);
+    timer_clear(&s->watchdog);
     service_checks_stop(s);
     if (proc_active(&s->post_start.proc))
         proc_kill(&s->post_start.proc);
@@ -246,6 +258,8 @@ static void act_launch(struct service *s, const char *reason)
 {
     s->signalled = s->hasty = s->orderly = false;
     s->then = THEN_STOPPED;
+    s->confirmed = false;
+    service_notify_begin(s);
     set_state(s, SERVICE_STARTING, reason);
     int r = service_spawn(s, &s->proc, s->cfg->argv, s->name, true);
     if (r < 0) {
@@ -263,12 +277,12 @@ static void act_launch(struct service *s, const char *reason)
 
 static void act_executed(struct service *s, const char *reason)
 {
-    (void)run_hook(s, &s->post_start, &s->cfg->post_start, s->cfg->post_start.timeout_ms);
     if (s->cfg->type == PLAN_TYPE_ONESHOT) {
         set_state(s, SERVICE_RUNNING, reason);
     } else if (s->cfg->ready.kind == PLAN_CHECK_NONE) {
         timer_clear(&s->timer);
         set_state(s, SERVICE_READY, reason);
+        on_confirmed(s);
     }
 }
 
@@ -279,6 +293,7 @@ static void act_ready(struct service *s, const char *reason)
     timer_clear(&s->timer);
     s->health.last_ms = clock_mono_ms();
     set_state(s, SERVICE_READY, reason);
+    on_confirmed(s);
 }
 
 static void act_unready(struct service *s, const char *reason)
@@ -340,6 +355,7 @@ static void begin_stop(struct service *s, enum service_then then, const char *re
         s->hook_ms = s->cfg->pre_stop.timeout_ms;
     }
     timer_clear(&s->timer);
+    timer_clear(&s->watchdog);
     service_checks_stop(s);
     set_state(s, SERVICE_STOPPING, reason);
     if (s->hasty || !run_hook(s, &s->pre_stop, &s->cfg->pre_stop, s->hook_ms))
@@ -367,6 +383,10 @@ static void act_overdue(struct service *s, const char *reason)
     char why[SERVICE_REASON_MAX];
     const struct plan_check *c = &s->cfg->ready;
     (void)reason;
+    if (s->says_stopping) {
+        begin_stop(s, THEN_CRASHED, "it said that it was stopping, and did not end");
+        return;
+    }
     /* Whether it is ready nobody could say: codev-probes, which would, is away. */
     if ((c->kind == PLAN_CHECK_HTTP || c->kind == PLAN_CHECK_TCP) && !s->ready.reported &&
         s->cfg->type == PLAN_TYPE_DAEMON) {
@@ -387,6 +407,11 @@ static void act_sick(struct service *s, const char *reason)
         set_state(s, SERVICE_UNHEALTHY, reason);
     else
         begin_stop(s, THEN_CRASHED, reason);
+}
+
+static void act_hung(struct service *s, const char *reason)
+{
+    begin_stop(s, THEN_CRASHED, reason);
 }
 
 static void act_kill(struct service *s, const char *reason)
@@ -445,6 +470,7 @@ static void (*const actions[SERVICE_ACTION_MAX])(struct service *s, const char *
     [ACT_OVERDUE] = act_overdue,
     [ACT_SICK] = act_sick,
     [ACT_WELL] = act_ready,
+    [ACT_HUNG] = act_hung,
     [ACT_KILL] = act_kill,
     [ACT_THEN_STOPPED] = act_then_stopped,
     [ACT_THEN_WAITING] = act_then_waiting,
@@ -507,6 +533,7 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
     s->proc.arg = s;
     s->timer.fn = on_timer;
     s->timer.arg = s;
+    service_notify_init(s);
     hook_init(s, &s->pre_stop, "pre_stop");
     hook_init(s, &s->post_start, "post_start");
     service_checks_init(s);
@@ -521,8 +548,10 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
 
 void service_free(struct service *s)
 {
-    struct timer *timers[] = { &s->timer, &s->pre_stop.timeout, &s->post_start.timeout,
-                               &s->ready.timer, &s->health.timer };
+    struct timer *timers[] = {
+        &s->timer,       &s->watchdog,    &s->pre_stop.timeout, &s->post_start.timeout,
+        &s->ready.timer, &s->health.timer
+    };
     struct proc *procs[] = { &s->proc, &s->pre_stop.proc, &s->post_start.proc, &s->ready.proc,
                              &s->health.proc };
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++)

@@ -11,6 +11,7 @@
 struct surroundings {
     const struct service *service;
     bool with_secrets;
+    bool main; /* the program itself, no hook and no check */
 };
 
 void supervisor_environment(const struct supervisor *sv, struct env *env)
@@ -19,6 +20,8 @@ void supervisor_environment(const struct supervisor *sv, struct env *env)
         env_put(env, sv->environment.vars[i]);
     env_unset(env, "CODEV_SECRETS_FD"); /* of whoever started us: not ours to hand on */
     env_unset(env, "NOTIFY_SOCKET");
+    env_unset(env, "WATCHDOG_USEC");
+    env_unset(env, "WATCHDOG_PID");
     env_set(env, "CODEV_RUNTIME_DIR", sv->runtime_dir);
     env_set(env, "CODEV_BOOT_ID", sv->logs.boot_id);
     if (!env_get(env, "CODEV_POD")) {
@@ -31,6 +34,24 @@ static void put_list(struct env *env, const struct plan *p, struct plan_list lis
 {
     for (uint32_t i = 0; i < list.count; i++)
         env_put(env, plan_item(p, list, i));
+}
+
+/* As sd_notify(3) and sd_watchdog_enabled(3) want it. This process becomes the program. */
+static void put_notify(struct env *env, const struct surroundings *around)
+{
+    const struct service *s = around->service;
+    char text[512];
+    bool wanted = s->cfg->ready.kind == PLAN_CHECK_NOTIFY || s->cfg->watchdog_ms;
+    bool other_user = *plan_string(&s->block->plan, s->cfg->user) != '\0';
+    if (!wanted || !around->main || !notify_address(s->sv, other_user, text, sizeof text))
+        return;
+    env_set(env, "NOTIFY_SOCKET", text);
+    if (!s->cfg->watchdog_ms)
+        return;
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)s->cfg->watchdog_ms * 1000);
+    env_set(env, "WATCHDOG_USEC", text);
+    (void)snprintf(text, sizeof text, "%d", (int)getpid());
+    env_set(env, "WATCHDOG_PID", text);
 }
 
 /* Runs in the child. The order is the precedence: later ones win. */
@@ -60,11 +81,7 @@ static int build_env(struct env *env, void *arg)
             return r;
     }
     env_set(env, "CODEV_SERVICE", s->name);
-    if (s->cfg->ready.kind == PLAN_CHECK_NOTIFY && sv->notify.fd >= 0) {
-        char path[512];
-        (void)snprintf(path, sizeof path, "%s/notify.sock", sv->runtime_dir);
-        env_set(env, "NOTIFY_SOCKET", path);
-    }
+    put_notify(env, around);
     if (around->with_secrets)
         return secret_store_hand_over(&sv->secrets, s->cfg->secret_readers, env);
     return 0;
@@ -76,7 +93,9 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
     const struct plan *plan = &s->block->plan;
     const char *cwd = plan_string(plan, s->cfg->cwd);
     const char *sandbox = plan_string(plan, s->cfg->sandbox);
-    struct surroundings around = { .service = s, .with_secrets = with_secrets };
+    struct surroundings around = { .service = s,
+                                   .with_secrets = with_secrets,
+                                   .main = p == &s->proc };
     _cleanup_free_ const char **list = calloc(argv.count + 1, sizeof *list);
     if (!list)
         return -ENOMEM;

@@ -66,6 +66,8 @@ static void put_service(struct jsonw *w, const struct service *s, uint64_t now)
     jsonw_uint(w, "restarts", s->restarts);
     jsonw_str(w, "last_exit", s->last_exit);
     jsonw_str(w, "reason", s->reason);
+    jsonw_str(w, "status", s->said);
+    jsonw_bool(w, "reloading", s->reloading);
     jsonw_bool(w, "ready", service_is_ready(s));
     jsonw_str(w, "health", health_text(s));
     jsonw_str(w, "health_reason", s->health.reason);

@@ -72,7 +72,7 @@ struct supervisor {
     struct timer watch_timer;
     bool watch_again;
     struct source mountinfo;
-    struct source notify;
+    struct source notify, notify_abstract;
     struct control_server control;
     struct stop stop;
 };
@@ -159,6 +159,18 @@ bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_c
 /* Keeps `started_up` and tells when readiness changes. */
 void verdict_update(struct supervisor *sv);
 
+/* --- service_notify.c --- */
+void service_notify_init(struct service *s);
+/* It starts anew: nothing has been said yet. */
+void service_notify_begin(struct service *s);
+void service_notify(struct service *s, const struct notify_message *m);
+/* WATCHDOG=1 must come within its time from now on; nothing without a watchdog. */
+void service_watchdog_arm(struct service *s);
+
 /* --- notify.c --- */
+/* The service whose process this is, or NULL. */
+struct service *notify_owner(struct supervisor *sv, pid_t pid);
+/* The NOTIFY_SOCKET of a service; another user cannot enter our runtime folder. False: none. */
+bool notify_address(const struct supervisor *sv, bool other_user, char *out, size_t size);
 int notify_open(struct supervisor *sv);
-void notify_adopt(struct supervisor *sv, int fd); /* after PID 1's fault; -1: none */
+void notify_adopt(struct supervisor *sv, int fd, int abstract_fd); /* after PID 1's fault */

@@ -87,7 +87,7 @@ struct plan_service {
     uint32_t gates_ready;    /* 1: /readyz fails while it is not ready */
     uint32_t gates_live;     /* 1: /livez fails when it has given up */
     uint32_t secret_readers; /* enum secret_for: which secrets it gets */
-    uint32_t reserved;
+    uint32_t watchdog_ms;    /* WATCHDOG=1 must come this often; 0: no watchdog */
 };
 
 struct plan_volume {
@@ -117,7 +117,7 @@ struct plan_header {
     uint32_t log_format; /* enum plan_log_format */
     uint32_t log_level;  /* enum log_level */
     uint32_t sandbox_require;
-    uint32_t reserved;
+    uint32_t watch_config; /* 1: reload when the config file changes */
 };
 
 /* A verified plan. `base` is the block, owned by whoever passed it in. */

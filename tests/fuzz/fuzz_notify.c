@@ -2,17 +2,19 @@
 /* The room's file itself: its socket is one of a pair here. */
 #include "supervisor/init/notify.c"
 
+#include "base/core/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct supervisor sv;
 static struct service straw;
-static struct plan_service plan;
-static unsigned reports;
+static struct notify_message seen;
+static unsigned messages;
 
-void service_report(struct service *s, bool health, bool ok, const char *reason)
+void service_notify(struct service *s, const struct notify_message *m)
 {
-    REQUIRE(s == &straw && !health && ok && !*reason);
-    reports++;
+    REQUIRE(s == &straw);
+    seen = *m;
+    messages++;
 }
 
 int loop_add(struct loop *l, struct source *s, uint32_t events)
@@ -39,7 +41,6 @@ static void setup(void)
     REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) == 0);
     REQUIRE(setsockopt(fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
     sv.services = &straw;
-    straw.cfg = &plan;
     straw.proc.leader = getpid();
     sv.notify = (struct source){ .fd = fds[0], .fn = on_readable, .arg = &sv };
 }
@@ -87,20 +88,24 @@ static bool expected(const char *text, size_t len)
     return false;
 }
 
-/* The first byte: how many descriptors come along, and whether the service waits for this. */
+/* The first byte: how many descriptors come along. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz in = fuzz_of(data, size);
     unsigned first = fuzz_byte(&in);
-    if (in.left > 2047) /* the rest would be cut off */
+    if (in.left > 4096) /* is dropped */
         return 0;
     setup();
-    plan.ready.kind = first & 64 ? PLAN_CHECK_NONE : PLAN_CHECK_NOTIFY;
     int before = lowest_free();
-    reports = 0;
+    messages = 0;
     send_datagram(in.at, in.left, first % 33);
     sv.notify.fn(&sv.notify, EPOLLIN);
     REQUIRE(lowest_free() == before);
-    REQUIRE(reports == (plan.ready.kind == PLAN_CHECK_NOTIFY && expected(in.at, in.left)));
+    REQUIRE(messages == 1);
+    REQUIRE(seen.ready == expected(in.at, in.left));
+    REQUIRE(seen.main_pid >= 0 && strlen(seen.status) < sizeof seen.status);
+    REQUIRE(utf8_valid(seen.status, strlen(seen.status)));
+    for (const char *p = seen.status; *p; p++)
+        REQUIRE((unsigned char)*p >= 0x20 && *p != 0x7f);
     return 0;
 }
