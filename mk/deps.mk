@@ -5,7 +5,7 @@ DEBIAN_BUILD := gcc libc6-dev make pkg-config git ca-certificates \
 	libseccomp-dev libuv1-dev libyaml-dev libsqlite3-dev check
 DEBIAN_RUN := nodejs npm ripgrep util-linux procps
 DEBIAN_TEST := clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck e2fsprogs mount \
-	chromium fonts-dejavu-core mandoc openssl curl strace iproute2
+	chromium fonts-dejavu-core mandoc openssl curl strace iproute2 tini dumb-init
 
 # Node.js and npm may come from elsewhere than Debian; a working one is left alone.
 ifneq (,$(shell command -v node && command -v npm))

@@ -548,15 +548,26 @@ START_TEST(signals_are_rewritten_as_told)
     static const char *const bad[] = {
         "", "15", ":2", "15:", "65:2", "0:2", "15:99", "a:b", "15:2x"
     };
+    const struct {
+        const char *value;
+        int from, to;
+    } good[] = { { "15:2", 15, 2 }, { "1:0", 1, 0 }, { "64:64", 64, 64 } };
     struct plain_options o;
-    plain_options_init(&o);
-    ck_assert_int_eq(o.rewrite[15], 15);
-    ck_assert_int_eq(plain_rewrite(&o, "15:2"), 0);
-    ck_assert_int_eq(o.rewrite[15], 2);
-    ck_assert_int_eq(plain_rewrite(&o, "1:0"), 0);
-    ck_assert_int_eq(o.rewrite[1], 0);
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        ck_assert_int_lt(plain_rewrite(&o, bad[i]), 0);
+    char **command, name[] = "codev-init", option[] = "-r", value[16], program[] = "true";
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        char *argv[] = { name, option, value, program, NULL };
+        (void)snprintf(value, sizeof value, "%s", good[i].value);
+        ck_assert_int_eq(plain_parse(&o, argv, &command), -1);
+        ck_assert_str_eq(command[0], "true");
+        ck_assert_ptr_null(command[1]);
+        ck_assert_int_eq(o.rewrite[good[i].from], good[i].to);
+        ck_assert_int_eq(o.rewrite[10], PLAIN_AS_IS);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char *argv[] = { name, option, value, program, NULL };
+        (void)snprintf(value, sizeof value, "%s", bad[i]);
+        ck_assert_int_eq(plain_parse(&o, argv, &command), 2);
+    }
 }
 END_TEST
 

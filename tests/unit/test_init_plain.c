@@ -77,7 +77,7 @@ static void await_text(int fd, const char *text)
 START_TEST(its_status_is_the_commands)
 {
     static const struct {
-        const char *argv[6];
+        const char *argv[8];
         int status;
     } rows[] = {
         { { "codev-init", "--", "true" }, 0 },
@@ -88,6 +88,14 @@ START_TEST(its_status_is_the_commands)
         { { "codev-init", "--", "/etc/passwd" }, 126 },
         { { "codev-init", "--bogus" }, 2 },
         { { "codev-init", "-r", "15", "--", "true" }, 2 },
+        { { "codev-init", "-g" }, 2 },
+        { { "codev-init", "--" }, 2 },
+        { { "codev-init", "-e", "256", "--", "true" }, 2 },
+        { { "codev-init", "-p", "TERM", "--", "true" }, 2 },
+        { { "codev-init", "-e42", SHELL("exit 42") }, 0 },
+        { { "codev-init", "-cvvw", "-pSIGTERM", "--", "true" }, 0 },
+        { { "codev-init", "/etc/passwd/x" }, 126 },
+        { { "codev-init", "-l" }, 0 },
         { { "codev-init", "--version" }, 0 },
         { { "codev-init", "--help" }, 0 },
     };
@@ -166,6 +174,52 @@ START_TEST(as_a_subreaper_it_leaves_no_zombie)
 }
 END_TEST
 
+/* dumb-init's way, by option and by environment: a session, whose rest is told to end. */
+START_TEST(setsid_makes_a_session)
+{
+    const char *argv[] = { "codev-init", _i ? "-v" : "--setsid",
+                           SHELL("sh -c 'trap \"echo told; exit\" TERM; echo up; "
+                                 "while :; do sleep 0.01; done' & read -r _ _ _ _ g s _ "
+                                 "</proc/$$/stat; echo own $((g == $$)) $((s == $$)); sleep 0.3") };
+    int out;
+    if (_i)
+        ck_assert_int_eq(setenv("DUMB_INIT_SETSID", "1", 1), 0);
+    pid_t pid = start(argv, &out);
+    await_text(out, "told");
+    ck_assert_int_eq(ended(pid), 0);
+    (void)close(out);
+}
+END_TEST
+
+/* A shell's Ctrl-Z reaches the command alone; the shell must see us stop, too. */
+START_TEST(a_stopped_command_stops_us)
+{
+    const char *argv[] = { "codev-init",
+                           SHELL("trap 'exit 4' CONT; echo $$; while :; do read -r x; done") };
+    char text[32] = "";
+    int out, status;
+    pid_t pid = start(argv, &out);
+    ssize_t n;
+    do
+        n = read(out, text, sizeof text - 1);
+    while (n > 0 && !strtol(text, NULL, 10)); /* after the warning that it is not PID 1 */
+    ck_assert_int_eq(kill((pid_t)strtol(text, NULL, 10), SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+    ck_assert_int_eq(kill(pid, SIGCONT), 0);
+    ck_assert_int_eq(ended(pid), 4);
+    (void)close(out);
+}
+END_TEST
+
+/* What we say to nobody brings SIGPIPE upon us, which is no order for the command. */
+START_TEST(a_closed_output_ends_nothing)
+{
+    const char *argv[] = { "codev-init", "-vvv", SHELL("sleep 0.1; exit 3") };
+    ck_assert_int_eq(ended(start(argv, NULL)), 3);
+}
+END_TEST
+
 int main(void)
 {
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 32);
@@ -176,11 +230,14 @@ int main(void)
     Suite *s = suite_create("init_plain");
     TCase *t = tcase_create("plain");
     tcase_set_timeout(t, 30);
-    tcase_add_loop_test(t, its_status_is_the_commands, 0, 10);
+    tcase_add_loop_test(t, its_status_is_the_commands, 0, 18);
     tcase_add_loop_test(t, each_signal_reaches_the_command, 0, 7);
     tcase_add_test(t, signals_are_rewritten_and_dropped);
     tcase_add_test(t, the_group_gets_signals_when_asked);
     tcase_add_test(t, as_a_subreaper_it_leaves_no_zombie);
+    tcase_add_loop_test(t, setsid_makes_a_session, 0, 2);
+    tcase_add_test(t, a_stopped_command_stops_us);
+    tcase_add_test(t, a_closed_output_ends_nothing);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
