@@ -7,11 +7,11 @@
 #include "base/core/buf.h"
 #include "supervisor/config/env_file.h"
 #include "supervisor/config/option.h"
+#include "supervisor/plan/plan.h" /* CONFIG_FILE_DEFAULT */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CONFIG_FILE_DEFAULT "/etc/codev/codev.yaml"
 #define CONFIG_FILE_MAX     ((size_t)1 << 20)
 #define CONFIG_SERVICES_MAX 64
 #define CONFIG_STORAGE_MAX  16

@@ -135,6 +135,9 @@ static void put_status(const cJSON *status)
                  json_str(status, "phase", "?"),
                  json_bool(status, "ready", false) ? "ready" : "NOT READY",
                  json_bool(status, "live", false) ? "live" : "NOT LIVE", age);
+    if (*json_str(status, "config_error", ""))
+        (void)printf("config   refused, the one before it is in effect: %s\n\n",
+                     json_str(status, "config_error", ""));
     put_services(status);
     (void)putchar('\n');
     put_volumes(status);

@@ -33,7 +33,8 @@ static bool links_are_well(const cJSON *status)
 bool status_is_well(const cJSON *status)
 {
     const cJSON *s, *v;
-    if (!json_bool(status, "ready", false) || !json_bool(status, "live", false))
+    if (!json_bool(status, "ready", false) || !json_bool(status, "live", false) ||
+        *json_str(status, "config_error", ""))
         return false;
     cJSON_ArrayForEach (s, json_arr(status, "services"))
         if (!service_is_well(s))

@@ -211,4 +211,5 @@ void plan_adopt(struct supervisor *sv, struct plan_block *plan)
     for (size_t i = 0; i < secret_count(); i++)
         if (sv->secrets.values[i])
             (void)mask_add(&sv->logs.mask, sv->secrets.values[i]);
+    config_watch_update(sv);
 }

@@ -1,5 +1,6 @@
 /* Reload: compile the configuration anew, then start, stop and restart only what changed. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/core/cleanup.h"
@@ -92,6 +93,7 @@ static void answer(struct supervisor *sv, struct changes *c)
     const struct buf *bufs[] = { &c->started, &c->stopped, &c->restarted };
     _cleanup_buf_ struct buf out = BUF_INIT, event = BUF_INIT;
     struct jsonw w = JSONW_INIT(&out);
+    sv->config_error[0] = '\0';
     jsonw_object(&w, NULL);
     jsonw_bool(&w, "ok", true);
     for (size_t i = 0; i < ARRAY_SIZE(bufs); i++) {
@@ -110,6 +112,8 @@ static void refuse(struct supervisor *sv, const char *error)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
     struct jsonw w = JSONW_INIT(&out);
+    (void)snprintf(sv->config_error, sizeof sv->config_error, "%s", error);
+    config_watch_update(sv);
     say(sv, LOG_LEVEL_ERROR, "reload refused, the old configuration stays: %s", error);
     jsonw_object(&w, NULL);
     jsonw_object(&w, "error");

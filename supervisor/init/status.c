@@ -146,6 +146,7 @@ void status_json(struct supervisor *sv, struct buf *out)
     jsonw_bool(&w, "live", verdict_now(sv, VERDICT_LIVE, checks, SERVICES_JUDGED, &n));
     jsonw_bool(&w, "started_up", sv->started_up);
     jsonw_str(&w, "config_file", p ? plan_string(p, p->header->config_file) : "");
+    jsonw_str(&w, "config_error", sv->config_error);
     jsonw_str(&w, "state_dir", sv->state_dir);
     jsonw_str(&w, "runtime_dir", sv->runtime_dir);
     jsonw_str(&w, "home", p ? plan_string(p, p->header->home) : "");

@@ -152,7 +152,7 @@ static void init(struct supervisor *sv)
     helper_init(&sv->boot_helper, &sv->loop, &sv->reaper);
     helper_init(&sv->watch_helper, &sv->loop, &sv->reaper);
     control_init(&sv->control, sv);
-    sv->notify.fd = sv->notify_abstract.fd = sv->mountinfo.fd = -1;
+    sv->config_watch.fd = sv->notify.fd = sv->notify_abstract.fd = sv->mountinfo.fd = -1;
     protect(sv);
     take_environment(sv);
 }

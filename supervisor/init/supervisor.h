@@ -66,7 +66,10 @@ struct supervisor {
     bool poke;                /* some state changed: look at what waits */
     struct volume_state volumes[VOLUMES_KEPT];
 
-    struct compile *compile; /* at work, else NULL */
+    struct compile *compile;    /* at work, else NULL */
+    struct source config_watch; /* of the config file's folder */
+    struct timer config_timer;
+    char config_error[600]; /* why the last reload was refused; "" */
     struct helper boot_helper;
     struct helper watch_helper;
     struct timer watch_timer;
@@ -132,6 +135,10 @@ void plan_adopt(struct supervisor *sv, struct plan_block *plan);
 /* --- reload.c --- */
 /* 0, -EBUSY while one is at work, -ESHUTDOWN while stopping, or -errno. */
 int reload_begin(struct supervisor *sv);
+
+/* --- config_watch.c --- */
+/* Watches the config file, or stops to, as the plan says. */
+void config_watch_update(struct supervisor *sv);
 
 /* --- volume_state.c --- */
 void volumes_watch_begin(struct supervisor *sv);

@@ -13,6 +13,8 @@
 #define PLAN_VERSION 1
 #define PLAN_MAX     ((size_t)4 << 20) /* bytes of a whole plan */
 
+#define CONFIG_FILE_DEFAULT "/etc/codev/codev.yaml" /* what it is made from */
+
 typedef uint32_t plan_str; /* offset into the string area; 0 is "" */
 
 struct plan_list {

@@ -50,7 +50,8 @@ struct pod {
     uid_t uid;
     bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
-    bool own_dev;  /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
+    bool watch_config;
+    bool own_dev; /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
 };
 
 static inline const char *pod_path(const struct pod *p, const char *name)
@@ -155,6 +156,7 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     w.header.home = plan_writer_str(&w, p->dir);
     w.header.state_dir = plan_writer_str(&w, pod_path(p, "state"));
     w.header.stop_timeout_ms = pod_or(stop_timeout_ms, 10000);
+    w.header.watch_config = p->watch_config;
     w.header.log_level = 1;
     w.header.log_format = p->text ? PLAN_LOG_TEXT : PLAN_LOG_JSON;
     for (size_t i = 0; i < count; i++)

@@ -34,6 +34,8 @@ static const struct {
     { STATUS("true", PREPARE("disabled") "," GATEWAY("off"), ""), true },
     { STATUS("true", "", ""), true },
     { STATUS("false", OPENCODE(""), ""), false },
+    { "{\"ready\":true,\"live\":true,\"config_error\":\"\"}", true },
+    { "{\"ready\":true,\"live\":true,\"config_error\":\"codev.yaml:1: x\"}", false },
     { "{\"ready\":true}", false },
     { "{}", false },
     { "[]", false },
