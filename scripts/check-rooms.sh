@@ -25,7 +25,7 @@ out=$(
 
 # PID 1 is libc and nothing else.
 out=$(git grep -nE 'include <(uv|cjson|curl|yaml|git2|sqlite3|seccomp|pthread)' -- \
-	supervisor/init supervisor/plan supervisor/volumes supervisor/shell base/core || :)
+	supervisor/init supervisor/cgroup supervisor/plan supervisor/volumes supervisor/shell base/core || :)
 [ -z "$out" ] || { echo "PID 1 must need libc only:"; echo "$out"; status=1; }
 
 # base knows nothing of the rooms above it.

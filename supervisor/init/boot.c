@@ -94,6 +94,7 @@ static bool refused_by_volumes(struct supervisor *sv)
 void boot_services(struct supervisor *sv)
 {
     struct service **at = &sv->services;
+    groups_begin(sv);
     for (uint32_t i = 0; i < sv->plan->plan.header->services; i++) {
         struct service *s = service_new(sv, sv->plan, i, NULL);
         if (!s) {

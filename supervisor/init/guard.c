@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "supervisor/cgroup/cgroup.h"
 #include "supervisor/init/tree.h"
 
 #define KILL_ROUND_MS   10 /* between two passes over what is left */
@@ -18,8 +19,9 @@
 
 struct guard {
     int sock, exec_fd, signal_fd;
-    pid_t leader; /* 0: reaped */
-    pid_t first;  /* the program itself, also when another one leads */
+    int cgroup_fd; /* -1: no group of its own */
+    pid_t leader;  /* 0: reaped */
+    pid_t first;   /* the program itself, also when another one leads */
     int first_status;
     pid_t group;
     bool orderly, kill, ended;
@@ -47,7 +49,7 @@ static void start(struct guard *g, const struct spawn_spec *spec)
         tell(g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_FORK, .error = errno });
         _exit(1);
     }
-    pid_t pid = fork();
+    pid_t pid = spec->cgroup_fd ? cgroup_fork(spec->cgroup_fd, spec->cgroup_is_new) : fork();
     if (pid == 0)
         become_program(spec, fds[1]);
     if (pid < 0) {
@@ -157,6 +159,10 @@ static void kill_rest(struct guard *g)
         g->killed += n;
     if (n < 0) /* no /proc: all that can be reached is the group */
         (void)kill(-g->group, SIGKILL);
+    /* At once, so that nothing can be forked faster than it is killed. After the passes over the
+     * tree, which count; they are for what left its cgroup. */
+    if (g->cgroup_fd >= 0)
+        (void)cgroup_kill(g->cgroup_fd);
 }
 
 static int round_ms(const struct guard *g)
@@ -195,8 +201,12 @@ _Noreturn static void watch(struct guard *g)
 
 _Noreturn void guard_main(const struct spawn_spec *spec, int sock)
 {
-    struct guard g = { .sock = sock, .exec_fd = -1 };
-    const int keep[] = { sock, spec->stdout_fd, spec->stderr_fd, spec->keep_fd };
+    struct guard g = {
+        .sock = sock,
+        .exec_fd = -1,
+        .cgroup_fd = spec->cgroup_fd && spec->cgroup_is_its_own ? spec->cgroup_fd : -1,
+    };
+    const int keep[] = { sock, spec->stdout_fd, spec->stderr_fd, spec->keep_fd, spec->cgroup_fd };
     char name[16];
     (void)snprintf(name, sizeof name, "g:%s", spec->label);
     (void)prctl(PR_SET_NAME, name, 0, 0, 0);
@@ -215,7 +225,7 @@ _Noreturn void guard_main(const struct spawn_spec *spec, int sock)
     }
     start(&g, spec);
     /* Only the program holds its log pipes and its descriptors. */
-    const int mine[] = { sock, g.exec_fd, g.signal_fd };
+    const int mine[] = { sock, g.exec_fd, g.signal_fd, g.cgroup_fd };
     spawn_close_fds(mine, ARRAY_SIZE(mine));
     (void)spawn_stdio(-1, -1, -1);
     watch(&g);

@@ -47,8 +47,11 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
     bool ready_same = plan_check_same(&s->block->plan, &s->cfg->ready, &plan->plan, &now->ready);
     bool health_same = plan_check_same(&s->block->plan, &s->cfg->health, &plan->plan, &now->health);
     bool was_removed = s->removed;
+    bool memory_same = s->cfg->memory_max == now->memory_max;
     give_plan(s, plan, index);
     s->removed = false;
+    if (!memory_same)
+        service_group_changed(s);
     if (!ready_same)
         service_check_changed(s, false);
     if (!health_same)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "supervisor/init/backoff.h"
+#include "supervisor/init/groups.h"
 #include "supervisor/init/logs.h"
 #include "supervisor/init/notify_message.h"
 #include "supervisor/init/proc.h"
@@ -42,6 +43,7 @@ enum service_event {
     EV_SICK,        /* its health check failed often enough */
     EV_WELL,        /* its health check holds again */
     EV_HUNG,        /* its watchdog was not fed */
+    EV_OVER,        /* it has more memory than it may */
     SERVICE_EVENT_MAX,
 };
 
@@ -62,6 +64,7 @@ enum service_action {
     ACT_SICK,         /* restart: → stopping, then as if it had crashed; mark: → unhealthy */
     ACT_WELL,         /* → ready */
     ACT_HUNG,         /* → stopping, then as if it had crashed */
+    ACT_OVER,         /* → stopping, then as if it had crashed */
     ACT_KILL,         /* its grace is over */
     ACT_THEN_STOPPED, /* stopping already: what comes after it changes */
     ACT_THEN_WAITING,
@@ -121,6 +124,7 @@ struct service {
     bool reloading, says_stopping;
     bool confirmed; /* since this start it has been ready */
     struct service_hook pre_stop, post_start;
+    struct service_group group;
     struct backoff backoff;
     struct service_note notes[SERVICE_NOTES_MAX];
     uint64_t started_ms; /* 0: does not run */

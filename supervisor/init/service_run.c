@@ -183,7 +183,6 @@ static void start_again(struct service *s, const char *reason, uint64_t up_ms, b
 static void note_end(struct service *s)
 {
     const struct proc *p = &s->proc;
-    char text[PROC_STATUS_SIZE];
     if (p->failed) {
         const struct plan *plan = &s->block->plan;
         const struct spawn_wanted wanted = {
@@ -194,7 +193,7 @@ static void note_end(struct service *s)
         spawn_failure_text(&p->failure, &wanted, s->last_exit, sizeof s->last_exit);
         s->last_code = p->failure.error == ENOENT ? 127 : 126;
     } else if (p->exited) {
-        (void)snprintf(s->last_exit, sizeof s->last_exit, "%s", proc_status_text(p->status, text));
+        service_end_text(s, p->status, s->last_exit, sizeof s->last_exit);
         s->last_code = proc_status_code(p->status);
     } else {
         (void)snprintf(s->last_exit, sizeof s->last_exit, "its guard was killed");
@@ -271,6 +270,8 @@ static void act_launch(struct service *s, const char *reason)
     }
     s->started_ms = clock_mono_ms();
     service_checks_start(s);
+    if (s->cfg->memory_max)
+        memory_watch(s->sv);
     if (s->cfg->start_timeout_ms)
         timer_set(&s->sv->loop, &s->timer, s->cfg->start_timeout_ms);
 }
@@ -471,6 +472,7 @@ static void (*const actions[SERVICE_ACTION_MAX])(struct service *s, const char *
     [ACT_SICK] = act_sick,
     [ACT_WELL] = act_ready,
     [ACT_HUNG] = act_hung,
+    [ACT_OVER] = act_hung,
     [ACT_KILL] = act_kill,
     [ACT_THEN_STOPPED] = act_then_stopped,
     [ACT_THEN_WAITING] = act_then_waiting,
@@ -486,6 +488,7 @@ static void on_proc(struct proc *p, enum proc_event event)
     struct service *s = p->arg;
     switch (event) {
     case PROC_STARTED:
+        service_group_check(s);
         service_event(s, EV_EXECUTED, "");
         break;
     case PROC_FAILED:
@@ -495,6 +498,7 @@ static void on_proc(struct proc *p, enum proc_event event)
     case PROC_GONE:
         if (!p->failed && !p->exited)
             note_end(s);
+        service_group_kill(s);
         service_event(s, EV_ENDED, "");
         break;
     default:
@@ -563,6 +567,7 @@ void service_free(struct service *s)
         free(s->notes[i].text);
     }
     log_channel_close(&s->log);
+    service_group_remove(s);
     plan_block_unref(s->block);
     free(s);
 }

@@ -103,6 +103,8 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         list[i] = plan_item(plan, argv, i);
     char mark[SERVICE_NAME_MAX + 16];
     (void)snprintf(mark, sizeof mark, "CODEV_SERVICE=%s", s->name);
+    bool group_is_new;
+    int group = service_group_open(s, &group_is_new);
     struct spawn_spec spec = {
         .label = label,
         .mark = mark,
@@ -113,12 +115,18 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         .cwd_optional = !*cwd,
         .user = plan_string(plan, s->cfg->user),
         .nofile = s->cfg->limit_nofile,
-        .nproc = s->cfg->limit_nproc,
+        .nproc = group > 0 && s->sv->groups.tree.pids ? 0 : s->cfg->limit_nproc,
         .no_new_privs = *sandbox && strcmp(sandbox, "none") != 0,
         .stdout_fd = s->log.out.write_fd,
         .stderr_fd = s->log.err.write_fd,
         .keep_fd = -1,
         .mask = &s->sv->original_mask,
+        .cgroup_fd = group,
+        .cgroup_is_its_own = p == &s->proc,
+        .cgroup_is_new = group_is_new,
     };
-    return proc_start(p, &spec);
+    int r = proc_start(p, &spec);
+    if (group > 0)
+        (void)close(group);
+    return r;
 }

@@ -40,6 +40,9 @@ struct spawn_spec {
     int stdout_fd, stderr_fd; /* -1: /dev/null */
     int keep_fd;              /* -1, or one that the program inherits under the same number */
     const sigset_t *mask;     /* the signal mask that the program gets */
+    int cgroup_fd;            /* the group to start it in; 0: the guard's own */
+    bool cgroup_is_its_own;   /* nothing else is in it: it is killed as a whole */
+    bool cgroup_is_new;       /* as cgroup_fork() wants to know */
 };
 
 struct spawn_failure {

@@ -72,6 +72,9 @@ static void put_service(struct jsonw *w, const struct service *s, uint64_t now)
     jsonw_str(w, "health", health_text(s));
     jsonw_str(w, "health_reason", s->health.reason);
     jsonw_uint(w, "rss_bytes", rss_bytes(s->proc.leader));
+    jsonw_uint(w, "memory_bytes", s->started_ms ? s->group.memory : 0);
+    jsonw_uint(w, "memory_max", s->cfg->memory_max);
+    jsonw_uint(w, "oom_kills", s->group.oom_kills);
     jsonw_bool(w, "gates_ready", s->cfg->gates_ready != 0);
     jsonw_bool(w, "gave_up", s->gave_up);
     jsonw_uint(w, "next_start_ms", waits ? s->timer.due_ms - now : 0);
@@ -156,6 +159,7 @@ void status_json(struct supervisor *sv, struct buf *out)
     for (const struct service *s = sv->services; s; s = s->next)
         put_service(&w, s, now);
     jsonw_array_end(&w);
+    groups_status(&w, sv);
     jsonw_array(&w, "volumes");
     for (uint32_t i = 0; i < volume_count(sv); i++)
         put_volume(&w, sv, i, now);

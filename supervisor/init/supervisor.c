@@ -153,6 +153,7 @@ static void init(struct supervisor *sv)
     helper_init(&sv->watch_helper, &sv->loop, &sv->reaper);
     control_init(&sv->control, sv);
     sv->config_watch.fd = sv->notify.fd = sv->notify_abstract.fd = sv->mountinfo.fd = -1;
+    groups_init(sv);
     protect(sv);
     take_environment(sv);
 }
@@ -177,6 +178,7 @@ static void run(struct supervisor *sv)
             say(sv, LOG_LEVEL_ERROR, "epoll: %s, going on", strerror(-r));
             (void)usleep(10000); /* never a busy loop, whatever the kernel says */
         }
+        groups_tick(sv);
         while (sv->poke) {
             sv->poke = false;
             services_poke(sv);
@@ -190,6 +192,7 @@ static void finish(struct supervisor *sv)
     char path[300];
     say(sv, LOG_LEVEL_INFO, "stopped: exit status %d", sv->stop.status);
     control_close(&sv->control);
+    groups_release(sv);
     const char *files[] = { "control.sock", "notify.sock" };
     for (size_t i = 0; sv->runtime_dir[0] && i < ARRAY_SIZE(files); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", sv->runtime_dir, files[i]);

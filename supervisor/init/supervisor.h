@@ -5,6 +5,7 @@
 
 #include "supervisor/init/control_server.h"
 #include "supervisor/init/env.h"
+#include "supervisor/init/groups.h"
 #include "supervisor/init/helper.h"
 #include "supervisor/init/logs.h"
 #include "supervisor/init/loop.h"
@@ -77,6 +78,7 @@ struct supervisor {
     struct source mountinfo;
     struct source notify, notify_abstract;
     struct control_server control;
+    struct groups groups;
     struct stop stop;
 };
 

@@ -52,6 +52,8 @@ struct pod {
     bool own_pid1; /* false: not PID 1, as a child subreaper */
     bool watch_config;
     bool own_dev; /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
+    const char *groups[3]; /* control groups to enter: folders; the first may be of version 2… */
+    const char *own_v2;    /* …and is then all that this mount point shows of them */
 };
 
 static inline const char *pod_path(const struct pod *p, const char *name)
@@ -185,6 +187,20 @@ static inline int pod_make_dev(const struct pod *p)
     return mount(pod_path(p, "dev"), "/dev", NULL, MS_BIND | MS_REC, NULL);
 }
 
+static inline void pod_enter_groups(const struct pod *p)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(p->groups) && p->groups[i]; i++) {
+        char path[PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/cgroup.procs", p->groups[i]);
+        _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "0", 1) < 0)
+            _exit(94);
+    }
+    if (p->own_v2 && (unshare(CLONE_NEWCGROUP) < 0 || umount2(p->own_v2, MNT_DETACH) < 0 ||
+                      mount("cgroup2", p->own_v2, "cgroup2", 0, NULL) < 0))
+        _exit(93);
+}
+
 _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
 {
     /* The leak checker would trace PID 1, which does not let itself be traced. */
@@ -202,6 +218,7 @@ _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
         _exit(99);
     if (p->own_dev && pod_make_dev(p) < 0)
         _exit(94);
+    pod_enter_groups(p);
     if (p->nofile) {
         struct rlimit r = { p->nofile, p->nofile };
         (void)setrlimit(RLIMIT_NOFILE, &r);

@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/volumes supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan base/core */
 /* PID 1's tables and pure parts: services, backoff, verdicts, the stop's budget, environments. */
 #include <check.h>
 #include <errno.h>
