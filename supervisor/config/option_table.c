@@ -533,7 +533,10 @@ const struct setting option_table[] = {
                          .key = "memory_max",
                          .type = OPTION_SIZE,
                          .fallback = "0",
-                         .help = "Resident memory past which it is restarted; 0: no limit." },
+                         .help =
+                             "Most memory. In a control group of its own the kernel holds it to it "
+                             "(`memory.max`); without one it is restarted when the memory of its "
+                             "processes stays above it for some seconds. 0: no limit." },
     [OPT_NOFILE] = { .scope = SCOPE_SERVICE,
                      .key = "limits.nofile",
                      .type = OPTION_COUNT,
@@ -545,7 +548,9 @@ const struct setting option_table[] = {
                     .type = OPTION_COUNT,
                     .max = 1 << 30,
                     .fallback = "0",
-                    .help = "Most processes of the user (RLIMIT_NPROC); 0: as it is." },
+                    .help =
+                        "Most processes and threads: of the service, where it has a control group "
+                        "(`pids.max`), else of its user (RLIMIT_NPROC). 0: as it is." },
     [OPT_SANDBOX] = { .scope = SCOPE_SERVICE,
                       .key = "sandbox",
                       .type = OPTION_NAME,

@@ -239,24 +239,40 @@ static void set_limit(struct service *s, int fd, const char *file, uint64_t valu
             strerror(-r));
 }
 
-/* Counters of the group, which is new or was left by an earlier life of PID 1, begin from here. */
+/* What the group has counted so far is nothing new. */
+static void begin_count(struct service *s, int fd)
+{
+    struct service_group *g = &s->group;
+    g->oom_count = g->limit_count = g->refused = 0;
+    (void)cgroup_read(fd, "memory.events", "oom_kill", &g->oom_count);
+    (void)cgroup_read(fd, "memory.events", "oom", &g->limit_count);
+    (void)cgroup_read(fd, "pids.events", "max", &g->refused);
+    if (s->sv->groups.tree.pids)
+        watch_pids(s);
+}
+
 static void begin_run(struct service *s, int fd)
 {
-    const struct groups *g = &s->sv->groups;
-    struct service_group *mine = &s->group;
-    mine->oom_ms = mine->memory = mine->over = 0;
-    mine->oom_by_own_limit = mine->warned = false;
-    mine->oom_count = mine->limit_count = mine->refused = 0;
-    if (g->tree.memory) {
+    const struct cgroup_tree *t = &s->sv->groups.tree;
+    s->group.oom_ms = s->group.memory = s->group.over = 0;
+    s->group.oom_by_own_limit = s->group.warned = false;
+    if (t->memory)
         set_limit(s, fd, "memory.max", s->cfg->memory_max, "memory_max");
-        (void)cgroup_read(fd, "memory.events", "oom_kill", &mine->oom_count);
-        (void)cgroup_read(fd, "memory.events", "oom", &mine->limit_count);
-    }
-    if (g->tree.pids) {
+    if (t->pids)
         set_limit(s, fd, "pids.max", s->cfg->limit_nproc, "limits.nproc");
-        (void)cgroup_read(fd, "pids.events", "max", &mine->refused);
-        watch_pids(s);
-    }
+    begin_count(s, fd);
+}
+
+/* One that an earlier image of PID 1 started. */
+static void resume(struct service *s)
+{
+    int fd = s->started_ms ? open_group(s) : -1;
+    if (s->started_ms && s->cfg->memory_max)
+        memory_watch(s->sv);
+    if (fd < 0)
+        return;
+    begin_count(s, fd);
+    (void)close(fd);
 }
 
 int service_group_open(struct service *s, bool *ret_new)
@@ -414,6 +430,8 @@ void groups_begin(struct supervisor *sv)
     g->oom_known = read_oom_count(g, &g->oom_count) == 0;
     watch_container(sv);
     look_at_pids(sv);
+    for (struct service *s = sv->services; s; s = s->next)
+        resume(s);
 }
 
 void groups_tick(struct supervisor *sv)

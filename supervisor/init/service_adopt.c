@@ -233,6 +233,7 @@ static void settle(struct service *s)
 
 void services_adopted(struct supervisor *sv)
 {
+    groups_begin(sv);
     for (struct service *s = sv->services; s; s = s->next)
         settle(s);
     reaper_collect(&sv->reaper);
