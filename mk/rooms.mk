@@ -1,6 +1,7 @@
 # The house: which folders are rooms, what each program is made of, and which foreign library
 # belongs to which room. A room's library is every .c file of its folder but main.c.
 ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol \
+	supervisor/sandbox supervisor/profile \
 	supervisor/plan supervisor/volumes supervisor/cgroup supervisor/init supervisor/config supervisor/ctl \
 	supervisor/shell \
 	bridge/prepare \
@@ -16,14 +17,16 @@ LIBS_base/server := -luv
 LIBS_base/ws     := -lwebsockets -luv
 LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
-LIBS_supervisor/config := -lseccomp
+LIBS_supervisor/profile := -lseccomp
 LIBS_bridge/gateway/store := -lsqlite3
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
 PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept
-ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan base/core
-ROOMS_codev-config  := supervisor/config supervisor/plan base/yaml base/core base/json
+ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan \
+	supervisor/sandbox base/core
+ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
+	base/yaml base/core base/json
 ROOMS_codev-shell   := supervisor/shell base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare base/git base/json base/core

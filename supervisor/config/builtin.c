@@ -23,6 +23,7 @@ static const struct builtin builtins[] = {
     [PREPARE] = { .name = "prepare",
                   .stop_order = STOP_ORDER_USER,
                   .secret_readers = SECRET_FOR_PREPARE,
+                  .handed = "build",
                   .agent_side = true },
     [OPENCODE] = { .name = "opencode",
                    .env_from = "opencode.env",
@@ -31,7 +32,10 @@ static const struct builtin builtins[] = {
                    .gates_live = 1,
                    .secret_readers = SECRET_FOR_OPENCODE | SECRET_FOR_OPENCODE_ENV,
                    .agent_side = true },
-    [WATCH] = { .name = "plugin-watch", .stop_order = STOP_ORDER_USER, .agent_side = true },
+    [WATCH] = { .name = "plugin-watch",
+                .stop_order = STOP_ORDER_USER,
+                .handed = "build",
+                .agent_side = true },
 };
 _Static_assert(ARRAY_SIZE(builtins) == BUILTINS, "a row for every built-in service");
 
@@ -59,7 +63,6 @@ static const struct {
     { PREPARE, OPT_TYPE, "oneshot" },
     { PREPARE, OPT_RESTART, "never" },
     { PREPARE, OPT_START_TIMEOUT, "$PREPARE_TIMEOUT" },
-    { PREPARE, OPT_SANDBOX, "build" },
 
     { OPENCODE, OPT_COMMAND, "${OPENCODE_BIN}" },
     { OPENCODE, OPT_COMMAND, "${opencode.command}" },
@@ -92,7 +95,6 @@ static const struct {
     { WATCH, OPT_COMMAND, "--watch" },
     { WATCH, OPT_AFTER, "prepare" },
     { WATCH, OPT_RESTART, "on-failure" },
-    { WATCH, OPT_SANDBOX, "build" },
 };
 
 #define PLUGIN (ON(PREPARE) | ON(WATCH))

@@ -14,6 +14,7 @@ struct builtin {
     uint32_t stop_order; /* lower stops earlier */
     uint32_t gates_ready, gates_live;
     uint32_t secret_readers; /* enum secret_for */
+    const char *handed;      /* a profile that it gets as a file; NULL: none */
     bool agent_side; /* gets the env file's variables; the others only what cannot harm them */
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/parse.h"
+#include "supervisor/config/profiles.h"
 
 static const enum option_id ports[] = { OPT_OPENCODE_PORT, OPT_GATEWAY_PORT, OPT_PROBES_PORT };
 
@@ -62,6 +63,20 @@ static void check_user(struct config *c, const struct group *g)
     config_error(c, g, OPT_USER, "expected a user that exists here, not '%.60s'", user);
 }
 
+static void check_sandbox(struct config *c, const struct group *g, enum option_id id)
+{
+    const char *names[CONFIG_PROFILES_MAX], *name = value_text(g, id);
+    if (!*name || strcmp(name, "none") == 0 || config_profile(c, name))
+        return;
+    for (size_t i = 0; i < c->profile_count; i++)
+        names[i] = profile_name(c->profiles[i]);
+    const char *similar = similar_word(name, names, c->profile_count);
+    if (similar)
+        config_error(c, g, id, "no profile is named '%.60s' (did you mean '%s'?)", name, similar);
+    else
+        config_error(c, g, id, "no profile is named '%.60s': define it in sandbox.profiles", name);
+}
+
 static void check_service(struct config *c, const struct group *g)
 {
     static const enum option_id ready[] = { OPT_READY_HTTP, OPT_READY_TCP, OPT_READY_EXEC,
@@ -85,6 +100,7 @@ static void check_service(struct config *c, const struct group *g)
         config_error(c, g, OPT_BACKOFF_FIRST, "expected at most backoff.max (%s), not '%s'",
                      value_text(g, OPT_BACKOFF_MAX), value_text(g, OPT_BACKOFF_FIRST));
     check_user(c, g);
+    check_sandbox(c, g, OPT_SANDBOX);
 }
 
 static void unknown_service(struct config *c, const struct group *g, enum option_id id,
@@ -157,6 +173,8 @@ void config_check(struct config *c)
     check_storage(c);
     for (size_t i = 0; i < c->service_count; i++)
         check_service(c, c->services[i]);
+    for (size_t i = 0; i < c->profile_count; i++)
+        check_sandbox(c, c->profiles[i], OPT_PROFILE_LIKE);
     struct walk w = { .c = c };
     for (size_t i = 0; i < c->service_count; i++)
         if (w.state[i] == NEW)

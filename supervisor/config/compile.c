@@ -9,6 +9,7 @@
 #include "supervisor/config/builtin.h"
 #include "supervisor/config/environ.h"
 #include "supervisor/config/local.h"
+#include "supervisor/config/profiles.h"
 #include "supervisor/plan/plan_writer.h"
 
 #define VARIABLES_MAX (ENV_FILE_VARIABLES + 1024) /* of one service */
@@ -20,6 +21,7 @@ struct compiler {
     struct buf opencode; /* its URL, as seen from here */
     uint32_t stop_order[CONFIG_SERVICES_MAX];
     int failed;
+    struct error error; /* what failed, where it was said */
 };
 
 static plan_str text(struct compiler *k, const struct group *g, enum option_id id)
@@ -246,6 +248,22 @@ static uint32_t readers(const struct compiler *k, const struct group *g)
     return k->auth ? r : r & ~(uint32_t)SECRET_FOR_OPENCODE_ENV;
 }
 
+/* Profiles are compiled when somebody needs them. */
+static uint32_t profile(struct compiler *k, const char *name)
+{
+    int r = k->failed ? 0 : profiles_put(k->c, &k->w, name, &k->error);
+    if (r < 0)
+        k->failed = r;
+    return r > 0 ? (uint32_t)r : 0;
+}
+
+static struct plan_list handed(struct compiler *k, const struct builtin *b)
+{
+    if (!b->handed || !profile(k, b->handed))
+        return (struct plan_list){ 0 };
+    return plan_writer_list(&k->w, &b->handed, 1);
+}
+
 static void put_service(struct compiler *k, const struct group *g, uint32_t stop_order)
 {
     const struct builtin *b = builtin_of(g);
@@ -281,6 +299,8 @@ static void put_service(struct compiler *k, const struct group *g, uint32_t stop
         .limit_nofile = number(g, OPT_NOFILE),
         .limit_nproc = number(g, OPT_NPROC),
         .sandbox = text(k, g, OPT_SANDBOX),
+        .profile = profile(k, value_text(g, OPT_SANDBOX)),
+        .handed = handed(k, b),
         .critical = critical,
         .gates_ready = b->gates_ready | critical,
         .gates_live = b->gates_live,
@@ -336,6 +356,8 @@ int config_compile(const struct config *c, void **ret, size_t *ret_size, struct 
     order_stops(&k);
     for (size_t i = 0; i < c->service_count; i++)
         put_service(&k, c->services[i], k.stop_order[i]);
+    if (k.failed && *k.error.message)
+        return error_set(e, k.failed, "%s", k.error.message);
     if (k.failed)
         return error_set_errno(e, k.failed, "cannot compile the configuration");
     return plan_writer_finish(&k.w, ret, ret_size, e);

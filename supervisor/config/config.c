@@ -47,6 +47,8 @@ void config_release(struct config *c)
         group_free(c->storage[i]);
     for (size_t i = 0; i < c->service_count; i++)
         group_free(c->services[i]);
+    for (size_t i = 0; i < c->profile_count; i++)
+        group_free(c->profiles[i]);
     env_file_release(&c->env_file);
     buf_release(&c->errors);
     buf_release(&c->warnings);
@@ -87,6 +89,31 @@ struct group *config_add_service(struct config *c, const char *name, unsigned li
     if (g)
         c->services[c->service_count++] = g;
     return g;
+}
+
+struct group *config_add_profile(struct config *c, const char *name, unsigned line)
+{
+    if (c->profile_count == CONFIG_PROFILES_MAX) {
+        config_error_at(c, line, "sandbox.profiles", "more than %d profiles", CONFIG_PROFILES_MAX);
+        return NULL;
+    }
+    struct group *g = group_new(c, SCOPE_PROFILE, line, "sandbox.profiles.%s", name);
+    if (g)
+        c->profiles[c->profile_count++] = g;
+    return g;
+}
+
+const char *profile_name(const struct group *g)
+{
+    return g->name + strlen("sandbox.profiles.");
+}
+
+struct group *config_profile(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->profile_count; i++)
+        if (strcmp(profile_name(c->profiles[i]), name) == 0)
+            return c->profiles[i];
+    return NULL;
 }
 
 struct group *config_add_storage(struct config *c, unsigned line)

@@ -15,6 +15,7 @@
 #define CONFIG_FILE_MAX     ((size_t)1 << 20)
 #define CONFIG_SERVICES_MAX 64
 #define CONFIG_STORAGE_MAX  16
+#define CONFIG_PROFILES_MAX 32
 
 enum source {
     SOURCE_NONE,
@@ -34,12 +35,12 @@ struct value {
     unsigned line; /* of its file; 0: none */
 };
 
-/* The top, one volume, or one service. */
+/* The top, one volume, one service, or one sandbox profile. */
 struct group {
     enum option_scope scope;
     char *name;    /* "", "storage[0]", "services.opencode" */
     unsigned line; /* in the config file; 0: not there */
-    int builtin;   /* index into the built-in services, -1: none */
+    int builtin;   /* index into the built-in services or profiles, -1: none */
     struct value values[OPT_MAX];
 };
 
@@ -54,6 +55,8 @@ struct config {
     bool storage_given; /* the file lists the volumes, perhaps none */
     struct group *services[CONFIG_SERVICES_MAX];
     size_t service_count;
+    struct group *profiles[CONFIG_PROFILES_MAX];
+    size_t profile_count;
     struct env_file env_file;
     struct buf errors, warnings; /* whole lines */
     bool failed;                 /* out of memory somewhere: nothing here may be used */
@@ -96,10 +99,14 @@ int config_put(struct config *c, struct group *g, enum option_id id, const char 
 /* The service's own name, without "services.". */
 const char *service_name(const struct group *g);
 struct group *config_service(const struct config *c, const char *name);
+/* The same of a profile. */
+const char *profile_name(const struct group *g);
+struct group *config_profile(const struct config *c, const char *name);
 
 /* New, empty ones, added at the end. NULL: no memory, or too many (an error is added). */
 struct group *config_add_service(struct config *c, const char *name, unsigned line);
 struct group *config_add_storage(struct config *c, unsigned line);
+struct group *config_add_profile(struct config *c, const char *name, unsigned line);
 
 /* `text` with $HOME and the other names of expand.c put in; `g` is the group it is for. */
 void config_expand(const struct config *c, const struct group *g, const char *text,

@@ -12,6 +12,8 @@ static const struct {
     [SCOPE_STORAGE] = { "`storage`: a list of volumes, each with", "VOLUMES", "storage[]." },
     [SCOPE_SERVICE] = { "`services`: a mapping of names to services, each with", "SERVICES",
                         "services.NAME." },
+    [SCOPE_PROFILE] = { "`sandbox.profiles`: a mapping of names to sandbox profiles, each with",
+                        "SANDBOX PROFILES", "sandbox.profiles.NAME." },
 };
 _Static_assert(ARRAY_SIZE(scopes) == SCOPE_MAX, "a title for every scope");
 
@@ -32,6 +34,10 @@ static const char *type_name(const struct setting *o)
         [OPTION_SIGNAL] = "signal",
         [OPTION_NAME] = "name",
         [OPTION_PAIRS] = "mapping",
+        [OPTION_PLACE] = "path",
+        [OPTION_PORT] = "port",
+        [OPTION_SYSCALL] = "system call",
+        [OPTION_CAPABILITY] = "capability",
     };
     _Static_assert(ARRAY_SIZE(names) == OPTION_TYPE_MAX, "a name for every type");
     return names[o->type];

@@ -120,6 +120,24 @@ static void put_slack_api(const struct config *c, const struct group *g, struct 
     buf_puts(out, *url ? url : "https://slack.com/api/");
 }
 
+static void put_tmp(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)c;
+    (void)g;
+    const char *dir = getenv("TMPDIR");
+    buf_puts(out, dir && *dir == '/' ? dir : "/tmp");
+}
+
+static void put_npm_cache(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)g;
+    const char *dir = getenv("npm_config_cache");
+    if (dir && *dir == '/')
+        buf_puts(out, dir);
+    else
+        buf_printf(out, "%s/.npm", value_text(&c->top, OPT_HOME));
+}
+
 static void put_home(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)g;
@@ -134,6 +152,8 @@ struct name {
 /* A longer name stands before one that it begins with. */
 static const struct name names[] = {
     { "HOME", put_home },
+    { "TMP", put_tmp },
+    { "NPM_CACHE", put_npm_cache },
     { "BIN/", put_bin },
     { "POD", put_pod },
     { "OPENCODE_URL", put_opencode_url },

@@ -213,16 +213,58 @@ static int read_services(struct config *c, const struct ynode *n)
     return 0;
 }
 
+static int read_profile(struct config *c, const struct ynode *n)
+{
+    _cleanup_buf_ struct buf expected = BUF_INIT;
+    if (option_check(&option_table[OPT_SANDBOX], n->key, &expected) < 0 ||
+        strcmp(n->key, "none") == 0) {
+        config_error_at(c, n->line, "sandbox.profiles", "'%.60s': expected %s", n->key,
+                        expected.len ? buf_str(&expected) : "another name");
+        return 0;
+    }
+    struct group *g = config_profile(c, n->key);
+    if (!g)
+        g = config_add_profile(c, n->key, n->line);
+    if (!g)
+        return c->failed ? -ENOMEM : 0;
+    g->line = n->line;
+    if (ynode_is_null(n))
+        return 0;
+    if (n->kind == YNODE_MAPPING)
+        return read_keys(c, g, "", n);
+    config_error_at(c, n->line, g->name, "expected a mapping, not %s", ynode_kind_name(n->kind));
+    return 0;
+}
+
+static int read_profiles(struct config *c, const struct ynode *n)
+{
+    if (ynode_is_null(n))
+        return 0;
+    if (n->kind != YNODE_MAPPING) {
+        wrong_kind(c, &c->top, "sandbox.", n, "a mapping of names to profiles");
+        return 0;
+    }
+    for (const struct ynode *v = n->first; v; v = v->next) {
+        int r = read_profile(c, v);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int read_keys(struct config *c, struct group *g, const char *prefix,
                      const struct ynode *mapping)
 {
     for (const struct ynode *n = mapping->first; n; n = n->next) {
         bool top = g->scope == SCOPE_TOP && !*prefix;
+        bool sandbox = g->scope == SCOPE_TOP && strcmp(prefix, "sandbox.") == 0;
         int r;
         if (top && strcmp(n->key, "storage") == 0)
             r = read_storage(c, n);
         else if (top && strcmp(n->key, "services") == 0)
             r = read_services(c, n);
+        else if (sandbox && strcmp(n->key, "profiles") == 0)
+            r = read_profiles(c, n);
         else
             r = read_key(c, g, prefix, n);
         if (r < 0)

@@ -8,6 +8,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
+#include "supervisor/config/profiles.h"
 
 static const char *variable(const char *name)
 {
@@ -180,8 +181,12 @@ static int fill_all(struct config *c)
     }
     if (r == 0)
         r = config_fill_builtins(c);
+    if (r == 0)
+        r = profiles_fill(c);
     for (size_t i = 0; r == 0 && i < c->service_count; i++)
         r = fill_defaults(c, c->services[i]);
+    for (size_t i = 0; r == 0 && i < c->profile_count; i++)
+        r = fill_defaults(c, c->profiles[i]);
     return r;
 }
 
@@ -194,6 +199,8 @@ static int load(struct config *c, const struct config_flags *flags)
     int r = c->file ? find_own_folder(c) : -ENOMEM;
     if (r == 0)
         r = config_add_builtins(c);
+    if (r == 0)
+        r = profiles_add_builtins(c);
     if (r == 0)
         r = config_read_file(c);
     if (r == 0)

@@ -9,6 +9,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/parse.h"
+#include "supervisor/profile/profile.h"
 
 #define WORD_MAX 64
 
@@ -274,6 +275,10 @@ static int to_number(const struct setting *o, const char *text, uint64_t *ret)
     case OPTION_HOSTPORT:
     case OPTION_NAME:
     case OPTION_PAIRS:
+    case OPTION_PLACE:
+    case OPTION_PORT:
+    case OPTION_SYSCALL:
+    case OPTION_CAPABILITY:
     case OPTION_TYPE_MAX:
         break;
     }
@@ -284,6 +289,20 @@ uint64_t option_number(const struct setting *o, const char *text)
 {
     uint64_t n = 0;
     return to_number(o, text, &n) == 0 ? n : 0;
+}
+
+/* A path of a profile, before its names are put in. */
+static bool is_place(const char *text)
+{
+    static const char *const names[] = { "$HOME", "$TMP", "$NPM_CACHE" };
+    if (strpbrk(text, "\n\r"))
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(text, names[i], n) == 0 && (!text[n] || text[n] == '/'))
+            return profile_path_fits(*(text + n) ? text + n : "/");
+    }
+    return profile_path_fits(text);
 }
 
 static bool acceptable(const struct setting *o, const char *text)
@@ -303,6 +322,14 @@ static bool acceptable(const struct setting *o, const char *text)
         return is_authority(text, strlen(text), true);
     case OPTION_NAME:
         return is_name(text);
+    case OPTION_PLACE:
+        return is_place(text);
+    case OPTION_PORT:
+        return profile_port_fits(text);
+    case OPTION_SYSCALL:
+        return profile_syscall_fits(text);
+    case OPTION_CAPABILITY:
+        return profile_capability_fits(text);
     case OPTION_FLAG:
     case OPTION_COUNT:
     case OPTION_DECIMAL:
@@ -378,6 +405,11 @@ static void put_expected(const struct setting *o, struct buf *out)
         [OPTION_SIGNAL] = "a signal such as TERM, INT or 15",
         [OPTION_NAME] = "a name of letters, digits, '-', '_' and '.'",
         [OPTION_PAIRS] = "one line of text",
+        [OPTION_PLACE] = "an absolute path, or one from $HOME, $RUNTIME, $STATE, $CWD, $TMP or "
+                         "$NPM_CACHE on",
+        [OPTION_PORT] = "any, none, or a port",
+        [OPTION_SYSCALL] = "the name of a system call",
+        [OPTION_CAPABILITY] = "the name of a capability, such as NET_BIND_SERVICE",
     };
     _Static_assert(ARRAY_SIZE(what) == OPTION_TYPE_MAX, "a text for every type");
     buf_puts(out, what[o->type]);

@@ -12,6 +12,7 @@ enum option_scope {
     SCOPE_TOP,
     SCOPE_STORAGE, /* an item of `storage` */
     SCOPE_SERVICE, /* a value of `services` */
+    SCOPE_PROFILE, /* a value of `sandbox.profiles` */
     SCOPE_MAX,
 };
 
@@ -30,6 +31,10 @@ enum option_type {
     OPTION_SIGNAL,
     OPTION_NAME,  /* of a service or a profile */
     OPTION_PAIRS, /* a mapping of variables to values */
+    OPTION_PLACE, /* a path of a sandbox profile: absolute, or from one of its names on */
+    OPTION_PORT,  /* any, none, or a number */
+    OPTION_SYSCALL,
+    OPTION_CAPABILITY,
     OPTION_TYPE_MAX,
 };
 
@@ -120,6 +125,29 @@ enum option_id {
     OPT_NPROC,
     OPT_SANDBOX,
     OPT_CRITICAL,
+
+    OPT_PROFILE_LIKE,
+    OPT_PROFILE_READ,
+    OPT_PROFILE_EXEC,
+    OPT_PROFILE_WRITE,
+    OPT_PROFILE_WORK,
+    OPT_PROFILE_HIDDEN,
+    OPT_PROFILE_FIXED,
+    OPT_PROFILE_MAKE,
+    OPT_PROFILE_CONNECT,
+    OPT_PROFILE_BIND,
+    OPT_PROFILE_SIGNALS,
+    OPT_PROFILE_ABSTRACT,
+    OPT_PROFILE_SYSCALLS,
+    OPT_PROFILE_ALLOW,
+    OPT_PROFILE_DENY,
+    OPT_PROFILE_CAPABILITIES,
+    OPT_PROFILE_NOFILE,
+    OPT_PROFILE_NPROC,
+    OPT_PROFILE_FSIZE,
+    OPT_PROFILE_CORE,
+    OPT_PROFILE_SCRUB,
+    OPT_PROFILE_CONTROL,
     OPT_MAX,
 };
 

@@ -33,11 +33,27 @@ static void tell(const struct guard *g, struct guard_message m)
     (void)send(g->sock, &m, sizeof m, MSG_NOSIGNAL);
 }
 
+/* What goes from the program's side to the guard, before exec closes the pipe. */
+struct word {
+    bool failed;
+    union {
+        struct spawn_failure failure;
+        struct sandbox_report report;
+    };
+};
+
+static void tell_report(void *arg, const struct sandbox_report *r)
+{
+    const struct word w = { .failed = false, .report = *r };
+    (void)!write(*(int *)arg, &w, sizeof w);
+}
+
 /* The program's side: on success this process is the program. */
 _Noreturn static void become_program(const struct spawn_spec *spec, int exec_fd)
 {
-    struct spawn_failure f = spawn_exec(spec);
-    if (write(exec_fd, &f, sizeof f) < 0)
+    struct spawn_failure f = spawn_exec(spec, tell_report, &exec_fd);
+    const struct word w = { .failed = true, .failure = f };
+    if (write(exec_fd, &w, sizeof w) < 0)
         _exit(125);
     _exit(f.error == ENOENT ? 127 : 126);
 }
@@ -65,12 +81,20 @@ static void start(struct guard *g, const struct spawn_spec *spec)
 /* End of file means that exec closed the pipe. */
 static void read_exec(struct guard *g)
 {
-    struct spawn_failure f;
-    ssize_t n = read(g->exec_fd, &f, sizeof f);
+    struct word w;
+    ssize_t n = read(g->exec_fd, &w, sizeof w);
     if (n < 0 && errno == EINTR)
         return;
-    if (n == (ssize_t)sizeof f)
-        tell(g, (struct guard_message){ GUARD_FAILED, g->group, f.step, f.error, 0, 0 });
+    if (n == (ssize_t)sizeof w && !w.failed) {
+        tell(g, (struct guard_message){ .what = GUARD_SANDBOX, .report = w.report });
+        return; /* exec is next */
+    }
+    if (n == (ssize_t)sizeof w)
+        tell(g, (struct guard_message){ .what = GUARD_FAILED,
+                                        .pid = g->group,
+                                        .step = w.failure.step,
+                                        .error = w.failure.error,
+                                        .part = w.failure.part });
     else
         tell(g, (struct guard_message){ GUARD_STARTED, .pid = g->group });
     (void)close(g->exec_fd);
@@ -130,7 +154,7 @@ static bool reap(struct guard *g)
         bool lost = pid == g->first && g->leader != pid && kill(g->leader, 0) < 0;
         if (pid != g->leader && !lost)
             continue;
-        if (g->exec_fd >= 0)
+        while (g->exec_fd >= 0) /* all it said; its end of the pipe is closed */
             read_exec(g);
         g->leader = 0;
         g->ended = true;

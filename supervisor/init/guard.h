@@ -20,6 +20,7 @@
 
 enum guard_what {
     GUARD_FORKED,  /* the process that is, or is to become, the program; pid */
+    GUARD_SANDBOX, /* what became of its sandbox; report. Before GUARD_STARTED */
     GUARD_STARTED, /* exec succeeded; pid */
     GUARD_FAILED,  /* exec or a step before it failed; step, error */
     GUARD_EXITED,  /* the program ended; pid, status; what it left is killed next */
@@ -35,6 +36,8 @@ struct guard_message {
     int32_t error;
     int32_t status; /* of waitpid() */
     int32_t killed;
+    int32_t part; /* of a failed sandbox */
+    struct sandbox_report report;
 };
 
 /* PID 1 → guard, one per packet. Also: end of file means that PID 1 is gone, kill all. */

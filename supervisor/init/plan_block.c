@@ -72,6 +72,32 @@ bool plan_check_same(const struct plan *a, const struct plan_check *x, const str
            x->auth == y->auth && plan_list_equal(a, x->target, b, y->target);
 }
 
+/* By content, for the indices are each plan's own. */
+static bool same_block(const struct plan *a, uint32_t i, const struct plan *b, uint32_t k)
+{
+    const struct plan_profile *x = &a->profiles[i], *y = &b->profiles[k];
+    return x->size == y->size && memcmp(a->blobs + x->off, b->blobs + y->off, x->size) == 0;
+}
+
+static bool same_sandbox(const struct plan *a, uint32_t x, const struct plan *b, uint32_t y)
+{
+    return x && y ? same_block(a, x - 1, b, y - 1) : x == y;
+}
+
+static bool same_handed(const struct plan *a, const struct plan_service *x, const struct plan *b,
+                        const struct plan_service *y)
+{
+    if (!plan_list_equal(a, x->handed, b, y->handed))
+        return false;
+    for (uint32_t i = 0; i < x->handed.count; i++) {
+        int k = plan_profile_index(a, plan_item(a, x->handed, i));
+        int n = plan_profile_index(b, plan_item(b, y->handed, i));
+        if ((k < 0) != (n < 0) || (k >= 0 && !same_block(a, (uint32_t)k, b, (uint32_t)n)))
+            return false;
+    }
+    return true;
+}
+
 bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
                             const struct plan *b, const struct plan_service *y)
 {
@@ -86,7 +112,8 @@ bool plan_service_runs_same(const struct plan *a, const struct plan_service *x,
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         if (strcmp(plan_string(a, strings[i].x), plan_string(b, strings[i].y)) != 0)
             return false;
-    return x->type == y->type && x->limit_nofile == y->limit_nofile &&
+    return same_sandbox(a, x->profile, b, y->profile) && same_handed(a, x, b, y) &&
+           x->type == y->type && x->limit_nofile == y->limit_nofile &&
            x->limit_nproc == y->limit_nproc && x->secret_readers == y->secret_readers &&
            x->watchdog_ms == y->watchdog_ms && plan_list_equal(a, x->argv, b, y->argv) &&
            plan_list_equal(a, x->env, b, y->env);

@@ -67,13 +67,17 @@ static void take_message(struct proc *p, const struct guard_message *m)
     case GUARD_FORKED:
         p->leader = p->last_leader = m->pid;
         break;
+    case GUARD_SANDBOX:
+        p->sandboxed = true;
+        p->report = m->report;
+        break;
     case GUARD_STARTED:
         p->fn(p, PROC_STARTED);
         break;
     case GUARD_FAILED:
         p->leader = 0;
         p->failed = true;
-        p->failure = (struct spawn_failure){ .step = m->step, .error = m->error };
+        p->failure = (struct spawn_failure){ .step = m->step, .error = m->error, .part = m->part };
         p->fn(p, PROC_FAILED);
         break;
     case GUARD_EXITED:
@@ -185,7 +189,7 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
         return r;
     }
     p->leader = p->last_leader = 0;
-    p->exited = p->failed = p->stopping = p->done = false;
+    p->exited = p->failed = p->stopping = p->done = p->sandboxed = false;
     (void)snprintf(p->mark, sizeof p->mark, "%s", spec->mark ? spec->mark : "");
     p->status = p->killed = 0;
     p->failure = (struct spawn_failure){ 0 };

@@ -30,6 +30,8 @@ struct proc {
     pid_t last_leader; /* also when it has ended: the session of what it left behind */
     int status;        /* of waitpid(), when exited */
     struct spawn_failure failure;
+    bool sandboxed; /* the report is there */
+    struct sandbox_report report;
     int killed;   /* how many it had left behind */
     bool resweep; /* adopted while a sweep was at work */
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/file.h"
 #include "supervisor/init/supervisor.h"
 
 struct surroundings {
@@ -54,6 +55,25 @@ static void put_notify(struct env *env, const struct surroundings *around)
     env_set(env, "WATCHDOG_PID", text);
 }
 
+/* A profile for programs of the service's own, as the file $CODEV_SANDBOX_NAME. Without a runtime
+ * folder there is none, and the variable is not set. */
+static void hand_over(struct env *env, const struct supervisor *sv, const struct plan *p,
+                      const char *name)
+{
+    char path[512], variable[SERVICE_NAME_MAX + 16];
+    int index = plan_profile_index(p, name);
+    (void)snprintf(variable, sizeof variable, "CODEV_SANDBOX_%s", name);
+    for (char *c = variable; *c; c++)
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c == '-' || *c == '.' ? '_' : *c;
+    env_unset(env, variable);
+    if (index < 0 || !sv->runtime_dir[0])
+        return;
+    const struct plan_profile *f = &p->profiles[index];
+    (void)snprintf(path, sizeof path, "%s/sandbox-%s", sv->runtime_dir, name);
+    if (file_write_atomic(path, p->blobs + f->off, f->size, 0600) == 0)
+        env_set(env, variable, path);
+}
+
 /* Runs in the child. The order is the precedence: later ones win. */
 static int build_env(struct env *env, void *arg)
 {
@@ -80,6 +100,8 @@ static int build_env(struct env *env, void *arg)
         if (r < 0 && r != -ENOENT)
             return r;
     }
+    for (uint32_t i = 0; i < s->cfg->handed.count; i++)
+        hand_over(env, sv, p, plan_item(p, s->cfg->handed, i));
     env_set(env, "CODEV_SERVICE", s->name);
     put_notify(env, around);
     if (around->with_secrets)
@@ -92,7 +114,9 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
 {
     const struct plan *plan = &s->block->plan;
     const char *cwd = plan_string(plan, s->cfg->cwd);
-    const char *sandbox = plan_string(plan, s->cfg->sandbox);
+    struct sandbox sandbox = { 0 };
+    if (s->cfg->profile)
+        plan_sandbox(plan, s->cfg->profile - 1, &sandbox);
     struct surroundings around = { .service = s,
                                    .with_secrets = with_secrets,
                                    .main = p == &s->proc };
@@ -116,7 +140,10 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         .user = plan_string(plan, s->cfg->user),
         .nofile = s->cfg->limit_nofile,
         .nproc = group > 0 && s->sv->groups.tree.pids ? 0 : s->cfg->limit_nproc,
-        .no_new_privs = *sandbox && strcmp(sandbox, "none") != 0,
+        .sandbox = s->cfg->profile ? &sandbox : NULL,
+        .where = { .runtime = s->sv->runtime_dir, .state = s->sv->state_dir },
+        .kernel = &s->sv->kernel,
+        .sandbox_require = plan->header->sandbox_require,
         .stdout_fd = s->log.out.write_fd,
         .stderr_fd = s->log.err.write_fd,
         .keep_fd = -1,

@@ -6,7 +6,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,7 +26,7 @@ const char *spawn_step_text(enum spawn_step step)
         [SPAWN_USER] = "cannot become its user",
         [SPAWN_CWD] = "cannot enter its working folder",
         [SPAWN_ENVIRONMENT] = "cannot build its environment",
-        [SPAWN_PRIVILEGES] = "cannot give up privileges",
+        [SPAWN_SANDBOX] = "cannot enter its sandbox",
         [SPAWN_EXEC] = "cannot run its command",
     };
     _Static_assert(ARRAY_SIZE(texts) == SPAWN_STEP_MAX, "a text for every step");
@@ -63,6 +62,10 @@ void spawn_failure_text(const struct spawn_failure *f, const struct spawn_wanted
                        wanted->user);
     else if (f->step == SPAWN_USER)
         (void)snprintf(out, size, "cannot become the user %.80s: %s", wanted->user, error);
+    else if (f->step == SPAWN_SANDBOX && f->part < SANDBOX_PART_MAX)
+        (void)snprintf(out, size, "%s: %s: %s%s", spawn_step_text(SPAWN_SANDBOX),
+                       sandbox_part_names[f->part], error,
+                       f->error == ENOTSUP ? " (sandbox.require is true)" : "");
     else
         (void)snprintf(out, size, "%s: %s", spawn_step_text((enum spawn_step)f->step), error);
 }
@@ -239,29 +242,69 @@ static void default_signals(const sigset_t *mask)
 
 static struct spawn_failure failure(enum spawn_step step, int r)
 {
-    return (struct spawn_failure){ .step = (int)step, .error = -r };
+    return (struct spawn_failure){ .step = (int)step, .error = -r, .part = SANDBOX_PART_MAX };
 }
 
-static struct spawn_failure run(const struct spawn_spec *spec)
+/* The last thing before exec: what comes after it is in the sandbox already. */
+static struct spawn_failure enter_sandbox(const struct spawn_spec *spec,
+                                          struct sandbox_report *report)
+{
+    enum sandbox_part part = SANDBOX_PART_MAX;
+    int r = 0;
+    if (spec->sandbox_require) {
+        sandbox_foresee(spec->sandbox, spec->kernel, report);
+        part = sandbox_first_unavailable(report);
+        r = part < SANDBOX_PART_MAX ? -ENOTSUP : 0;
+    }
+    if (r == 0)
+        r = sandbox_apply(spec->sandbox, &spec->where, spec->kernel, report, &part);
+    struct spawn_failure f = failure(SPAWN_SANDBOX, r);
+    f.part = part;
+    return f;
+}
+
+static void scrub(struct env *env, const struct sandbox *s)
+{
+    for (size_t i = env->count; i-- > 0;) {
+        char name[256];
+        if (!sandbox_scrubs(s, env->vars[i]))
+            continue;
+        (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(env->vars[i], "="), env->vars[i]);
+        env_unset(env, name);
+    }
+}
+
+static struct spawn_failure run(const struct spawn_spec *spec,
+                                void (*tell)(void *arg, const struct sandbox_report *r), void *arg)
 {
     struct env env = { 0 };
     char path[4096];
     int r = spec->build_env(&env, spec->env_arg);
     if (r == 0 && (env.failed || !env.vars))
         env_put(&env, "CODEV=1"); /* execve wants a list */
+    if (r == 0 && spec->sandbox)
+        scrub(&env, spec->sandbox);
     if (r < 0 || env.failed)
         return failure(SPAWN_ENVIRONMENT, r < 0 ? r : -ENOMEM);
     r = spawn_find(spec->argv[0], env_get(&env, "PATH"), path, sizeof path);
     if (r < 0)
         return failure(SPAWN_EXEC, r);
     default_signals(spec->mask);
+    if (spec->sandbox) {
+        struct sandbox_report report;
+        struct spawn_failure f = enter_sandbox(spec, &report);
+        if (f.error)
+            return f;
+        tell(arg, &report);
+    }
     char *const *argv;
     memcpy(&argv, &spec->argv, sizeof argv); /* execve's prototype lacks a const */
     (void)execve(path, argv, env.vars);
     return failure(SPAWN_EXEC, -errno);
 }
 
-struct spawn_failure spawn_exec(const struct spawn_spec *spec)
+struct spawn_failure spawn_exec(const struct spawn_spec *spec,
+                                void (*tell)(void *arg, const struct sandbox_report *r), void *arg)
 {
     if (setsid() < 0)
         return failure(SPAWN_SESSION, -errno);
@@ -273,13 +316,14 @@ struct spawn_failure spawn_exec(const struct spawn_spec *spec)
     r = set_limits(spec->nofile, spec->nproc);
     if (r < 0)
         return failure(SPAWN_LIMITS, r);
+    r = spec->sandbox ? sandbox_limit_caps(spec->sandbox) : 0;
+    if (r < 0)
+        return failure(SPAWN_SANDBOX, r);
     r = set_user(spec->user);
     if (r < 0)
         return failure(SPAWN_USER, r);
     r = set_cwd(spec);
     if (r < 0)
         return failure(SPAWN_CWD, r);
-    if (spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return failure(SPAWN_PRIVILEGES, -errno);
-    return run(spec);
+    return run(spec, tell, arg);
 }

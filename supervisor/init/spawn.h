@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "supervisor/init/env.h"
+#include "supervisor/sandbox/sandbox.h"
 
 enum spawn_step {
     SPAWN_FORK,
@@ -16,7 +17,7 @@ enum spawn_step {
     SPAWN_USER,
     SPAWN_CWD,
     SPAWN_ENVIRONMENT,
-    SPAWN_PRIVILEGES,
+    SPAWN_SANDBOX,
     SPAWN_EXEC,
     SPAWN_STEP_MAX,
 };
@@ -32,22 +33,26 @@ struct spawn_spec {
      * program. 0 or -errno. */
     int (*build_env)(struct env *env, void *arg);
     void *env_arg;
-    const char *cwd;        /* NULL: stay */
-    bool cwd_optional;      /* go on in / when it is not there */
-    const char *user;       /* name or number; NULL or "": stay */
-    uint32_t nofile, nproc; /* 0: as they are */
-    bool no_new_privs;
-    int stdout_fd, stderr_fd; /* -1: /dev/null */
-    int keep_fd;              /* -1, or one that the program inherits under the same number */
-    const sigset_t *mask;     /* the signal mask that the program gets */
-    int cgroup_fd;            /* the group to start it in; 0: the guard's own */
-    bool cgroup_is_its_own;   /* nothing else is in it: it is killed as a whole */
-    bool cgroup_is_new;       /* as cgroup_fork() wants to know */
+    const char *cwd;               /* NULL: stay */
+    bool cwd_optional;             /* go on in / when it is not there */
+    const char *user;              /* name or number; NULL or "": stay */
+    uint32_t nofile, nproc;        /* 0: as they are */
+    const struct sandbox *sandbox; /* NULL: none */
+    struct sandbox_where where;
+    const struct sandbox_kernel *kernel; /* with a sandbox */
+    bool sandbox_require;                /* a part that is not available is a failure */
+    int stdout_fd, stderr_fd;            /* -1: /dev/null */
+    int keep_fd;            /* -1, or one that the program inherits under the same number */
+    const sigset_t *mask;   /* the signal mask that the program gets */
+    int cgroup_fd;          /* the group to start it in; 0: the guard's own */
+    bool cgroup_is_its_own; /* nothing else is in it: it is killed as a whole */
+    bool cgroup_is_new;     /* as cgroup_fork() wants to know */
 };
 
 struct spawn_failure {
     int step;  /* enum spawn_step */
     int error; /* errno */
+    int part;  /* enum sandbox_part, when the step is SPAWN_SANDBOX */
 };
 /* What was to be started; "" where nothing was said. */
 struct spawn_wanted {
@@ -63,8 +68,10 @@ void spawn_close_fds(const int *keep, size_t count);
 /* Makes /dev/null the standard descriptors that are -1, the rest what is given. 0 or -errno. */
 int spawn_stdio(int in, int out, int err);
 
-/* Turns this process into the program. Returns only on failure. */
-struct spawn_failure spawn_exec(const struct spawn_spec *spec);
+/* Turns this process into the program. Returns only on failure. `tell` is called just before exec,
+ * with what became of the sandbox, if there is one. */
+struct spawn_failure spawn_exec(const struct spawn_spec *spec,
+                                void (*tell)(void *arg, const struct sandbox_report *r), void *arg);
 
 /* The folder of our own executable, "" when unknown. Found once. */
 const char *spawn_own_dir(void);

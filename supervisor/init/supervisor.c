@@ -112,6 +112,7 @@ static void protect(struct supervisor *sv)
     sv->is_pid1 = getpid() == 1;
     sv->dumpable_off = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
     sv->subreaper = sv->is_pid1 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0;
+    sandbox_kernel_probe(&sv->kernel);
     if (!sv->dumpable_off)
         say(sv, LOG_LEVEL_WARN, "PID 1's memory cannot be closed to others: %s", strerror(errno));
     if (!sv->subreaper)

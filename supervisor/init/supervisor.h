@@ -53,6 +53,7 @@ struct supervisor {
     struct source signals;
     bool is_pid1;
     bool dumpable_off, subreaper;
+    struct sandbox_kernel kernel;
 
     char runtime_dir[256]; /* "": none could be had */
     char state_dir[512];   /* "": none could be had */

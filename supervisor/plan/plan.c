@@ -8,6 +8,7 @@
 
 #define SERVICES_MAX 512
 #define VOLUMES_MAX  64
+#define PROFILES_MAX 64
 #define SIGNAL_MAX   64
 #define NAME_MAX_LEN 63 /* of a service; what its readers make room for */
 
@@ -36,6 +37,20 @@ int plan_service_index(const struct plan *p, const char *name)
         if (strcmp(plan_string(p, p->services[i].name), name) == 0)
             return (int)i;
     return -1;
+}
+
+int plan_profile_index(const struct plan *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->header->profiles; i++)
+        if (strcmp(plan_string(p, p->profiles[i].name), name) == 0)
+            return (int)i;
+    return -1;
+}
+
+void plan_sandbox(const struct plan *p, uint32_t index, struct sandbox *ret)
+{
+    struct error e = ERROR_INIT;
+    (void)sandbox_open(ret, p->blobs + p->profiles[index].off, p->profiles[index].size, &e);
 }
 
 /* An area of `count` elements at `off`: behind the header, aligned, inside. */
@@ -67,9 +82,10 @@ static int check_header(const struct plan_header *h, size_t size, struct error *
 
 static int check_areas(const struct plan_header *h, struct error *e)
 {
-    if (h->services > SERVICES_MAX || h->volumes > VOLUMES_MAX)
-        return error_set(e, -EBADMSG, "the plan has too many services or volumes: %u, %u",
-                         h->services, h->volumes);
+    if (h->services > SERVICES_MAX || h->volumes > VOLUMES_MAX || h->profiles > PROFILES_MAX)
+        return error_set(e, -EBADMSG,
+                         "the plan has too many services, volumes or profiles: %u, %u, %u",
+                         h->services, h->volumes, h->profiles);
     const struct {
         const char *name;
         uint32_t off, count;
@@ -77,6 +93,8 @@ static int check_areas(const struct plan_header *h, struct error *e)
     } areas[] = {
         { "services", h->services_off, h->services, sizeof(struct plan_service), 8 },
         { "volumes", h->volumes_off, h->volumes, sizeof(struct plan_volume), 8 },
+        { "profiles", h->profiles_off, h->profiles, sizeof(struct plan_profile), 8 },
+        { "blobs", h->blobs_off, h->blobs, 1, 8 },
         { "pool", h->pool_off, h->pool, sizeof(plan_str), sizeof(plan_str) },
         { "strings", h->strings_off, h->strings_len, 1, 1 },
     };
@@ -110,7 +128,7 @@ static int check_service(const struct plan *p, const struct plan_service *s, str
     const struct plan_header *h = p->header;
     const plan_str strs[] = { s->name, s->env_from, s->cwd, s->user, s->sandbox };
     const struct plan_list lists[] = {
-        s->argv, s->after, s->requires, s->env, s->pre_stop.argv, s->post_start.argv,
+        s->argv, s->after, s->requires, s->env, s->pre_stop.argv, s->post_start.argv, s->handed,
     };
     long index = (long)(s - p->services);
     for (size_t i = 0; i < ARRAY_SIZE(strs); i++)
@@ -124,6 +142,8 @@ static int check_service(const struct plan *p, const struct plan_service *s, str
     if (s->type >= PLAN_TYPE_MAX || s->restart >= PLAN_RESTART_MAX ||
         s->limit_then >= PLAN_THEN_MAX || s->stop_signal < 1 || s->stop_signal > SIGNAL_MAX)
         return error_set(e, -EBADMSG, "service %ld of the plan has a value out of range", index);
+    if (s->profile > h->profiles)
+        return error_set(e, -EBADMSG, "service %ld of the plan has a profile outside", index);
     if (strlen(plan_string(p, s->name)) > NAME_MAX_LEN)
         return error_set(e, -EBADMSG, "service %ld of the plan has too long a name", index);
     if (!*plan_string(p, s->name) || s->argv.count == 0 || !*plan_item(p, s->argv, 0))
@@ -132,6 +152,19 @@ static int check_service(const struct plan *p, const struct plan_service *s, str
         return error_set(e, -EBADMSG, "the plan has two services named %.100s",
                          plan_string(p, s->name));
     return 0;
+}
+
+static int check_profile(const struct plan *p, uint32_t i, struct error *e)
+{
+    const struct plan_profile *f = &p->profiles[i];
+    struct sandbox s;
+    if (!str_fits(p->header, f->name) || f->off % 8 ||
+        (uint64_t)f->off + f->size > p->header->blobs)
+        return error_set(e, -EBADMSG, "profile %u of the plan lies outside", i);
+    if (plan_profile_index(p, plan_string(p, f->name)) != (int)i)
+        return error_set(e, -EBADMSG, "the plan has two profiles named %.60s",
+                         plan_string(p, f->name));
+    return sandbox_open(&s, p->blobs + f->off, f->size, e);
 }
 
 static int check_contents(const struct plan *p, struct error *e)
@@ -148,6 +181,14 @@ static int check_contents(const struct plan *p, struct error *e)
         if (!str_fits(h, p->volumes[i].path) || p->volumes[i].policy >= PLAN_POLICY_MAX ||
             *plan_string(p, p->volumes[i].path) != '/')
             return error_set(e, -EBADMSG, "volume %u of the plan has a value out of range", i);
+    for (uint32_t i = 0; i < h->profiles; i++)
+        if (!str_fits(h, p->profiles[i].name))
+            return error_set(e, -EBADMSG, "profile %u of the plan has no name", i);
+    for (uint32_t i = 0; i < h->profiles; i++) {
+        int r = check_profile(p, i, e);
+        if (r < 0)
+            return r;
+    }
     for (uint32_t i = 0; i < h->services; i++)
         if (!str_fits(h, p->services[i].name))
             return error_set(e, -EBADMSG, "service %u of the plan has no name", i);
@@ -172,11 +213,13 @@ int plan_open(struct plan *ret, const void *block, size_t size, struct error *e)
     /* Through void: the areas were found aligned just now. */
     const char *base = block;
     const void *services = base + h->services_off, *volumes = base + h->volumes_off;
-    const void *pool = base + h->pool_off;
+    const void *pool = base + h->pool_off, *profiles = base + h->profiles_off;
     struct plan p = {
         .header = h,
         .services = services,
         .volumes = volumes,
+        .profiles = profiles,
+        .blobs = base + h->blobs_off,
         .pool = pool,
         .strings = base + h->strings_off,
     };

@@ -4,13 +4,14 @@
 #pragma once
 
 #include "base/core/error.h"
+#include "supervisor/sandbox/sandbox.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PLAN_MAGIC   "codevpln"
-#define PLAN_VERSION 1
+#define PLAN_VERSION 2
 #define PLAN_MAX     ((size_t)4 << 20) /* bytes of a whole plan */
 
 #define CONFIG_FILE_DEFAULT "/etc/codev/codev.yaml" /* what it is made from */
@@ -85,11 +86,20 @@ struct plan_service {
     uint64_t memory_max; /* bytes, 0: none */
     uint32_t limit_nofile, limit_nproc;
     plan_str sandbox;
+    uint32_t profile;        /* its sandbox: 1 + an index into the profiles, 0: none */
+    struct plan_list handed; /* names of profiles that it gets as files, for programs of its own */
     uint32_t critical;       /* 1: when it gives up, the pod ends */
     uint32_t gates_ready;    /* 1: /readyz fails while it is not ready */
     uint32_t gates_live;     /* 1: /livez fails when it has given up */
     uint32_t secret_readers; /* enum secret_for: which secrets it gets */
     uint32_t watchdog_ms;    /* WATCHDOG=1 must come this often; 0: no watchdog */
+};
+
+/* A sandbox, as a block of its own within the plan (supervisor/sandbox). */
+struct plan_profile {
+    plan_str name;
+    uint32_t off, size; /* bytes */
+    uint32_t reserved;
 };
 
 struct plan_volume {
@@ -108,7 +118,9 @@ struct plan_header {
     uint32_t checksum; /* plan_checksum() of all that follows the header */
     uint32_t services, services_off;
     uint32_t volumes, volumes_off;
-    uint32_t pool, pool_off; /* plan_str entries */
+    uint32_t profiles, profiles_off;
+    uint32_t blobs, blobs_off; /* bytes: the profiles' blocks */
+    uint32_t pool, pool_off;   /* plan_str entries */
     uint32_t strings_len, strings_off;
     plan_str home;
     plan_str config_file;         /* "" when none was there */
@@ -127,6 +139,8 @@ struct plan {
     const struct plan_header *header;
     const struct plan_service *services;
     const struct plan_volume *volumes;
+    const struct plan_profile *profiles;
+    const char *blobs;
     const plan_str *pool;
     const char *strings;
 };
@@ -141,5 +155,10 @@ const char *plan_string(const struct plan *p, plan_str s);
 const char *plan_item(const struct plan *p, struct plan_list list, uint32_t i);
 /* Index of the service of that name, or -1. */
 int plan_service_index(const struct plan *p, const char *name);
+
+/* The sandbox of that index; its block was verified by plan_open(). */
+void plan_sandbox(const struct plan *p, uint32_t index, struct sandbox *ret);
+/* Index of the profile of that name, or -1. */
+int plan_profile_index(const struct plan *p, const char *name);
 
 uint32_t plan_checksum(const void *data, size_t len); /* FNV-1a, 32 bits: finds accidents */

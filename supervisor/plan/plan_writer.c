@@ -21,6 +21,8 @@ void plan_writer_init(struct plan_writer *w)
         .pool = BUF_INIT_MAX(PLAN_MAX),
         .services = BUF_INIT_MAX(PLAN_MAX),
         .volumes = BUF_INIT_MAX(PLAN_MAX),
+        .profiles = BUF_INIT_MAX(PLAN_MAX),
+        .blobs = BUF_INIT_MAX(PLAN_MAX),
     };
     w->slots = calloc(SLOTS_FIRST, sizeof *w->slots);
     w->slot_count = w->slots ? SLOTS_FIRST : 0;
@@ -37,6 +39,8 @@ void plan_writer_release(struct plan_writer *w)
     buf_release(&w->pool);
     buf_release(&w->services);
     buf_release(&w->volumes);
+    buf_release(&w->profiles);
+    buf_release(&w->blobs);
     free(w->slots);
     w->slots = NULL;
 }
@@ -117,6 +121,20 @@ void plan_writer_volume(struct plan_writer *w, const struct plan_volume *v)
         fail(w, r);
 }
 
+void plan_writer_profile(struct plan_writer *w, const char *name, const void *block, size_t size)
+{
+    const struct plan_profile p = {
+        .name = plan_writer_str(w, name),
+        .off = (uint32_t)w->blobs.len,
+        .size = (uint32_t)size,
+    };
+    int r = buf_append(&w->profiles, &p, sizeof p);
+    if (r == 0)
+        r = buf_append(&w->blobs, block, size);
+    if (r < 0)
+        fail(w, r);
+}
+
 /* Appends a part at the next multiple of 8 and says where it went. */
 static uint32_t place(struct buf *block, const struct buf *part)
 {
@@ -138,11 +156,15 @@ static void lay_out(struct plan_writer *w, struct buf *block)
     h->volume_size = sizeof(struct plan_volume);
     h->services = (uint32_t)(w->services.len / sizeof(struct plan_service));
     h->volumes = (uint32_t)(w->volumes.len / sizeof(struct plan_volume));
+    h->profiles = (uint32_t)(w->profiles.len / sizeof(struct plan_profile));
+    h->blobs = (uint32_t)w->blobs.len;
     h->pool = (uint32_t)(w->pool.len / sizeof(plan_str));
     h->strings_len = (uint32_t)w->strings.len;
     (void)buf_append(block, h, sizeof *h); /* its room; written again when all is known */
     h->services_off = place(block, &w->services);
     h->volumes_off = place(block, &w->volumes);
+    h->profiles_off = place(block, &w->profiles);
+    h->blobs_off = place(block, &w->blobs);
     h->pool_off = place(block, &w->pool);
     h->strings_off = place(block, &w->strings);
     h->size = (uint32_t)block->len;

@@ -7,7 +7,7 @@
 #include "supervisor/plan/plan.h"
 
 struct plan_writer {
-    struct buf strings, pool, services, volumes;
+    struct buf strings, pool, services, volumes, profiles, blobs;
     struct plan_header header; /* the caller fills the settings; counts and places are ours */
     uint32_t *slots;           /* hash table of string offsets + 1; 0: free */
     size_t slot_count, string_count;
@@ -27,6 +27,9 @@ struct plan_list plan_writer_list(struct plan_writer *w, const char *const *item
 /* Append copies. All strings and lists in them must come from this writer. */
 void plan_writer_service(struct plan_writer *w, const struct plan_service *s);
 void plan_writer_volume(struct plan_writer *w, const struct plan_volume *v);
+
+/* A sandbox's block under a name; the n-th call makes index n. */
+void plan_writer_profile(struct plan_writer *w, const char *name, const void *block, size_t size);
 
 /* Puts the block together. `*ret` is malloc'ed. 0; -ENOMEM; -EFBIG over PLAN_MAX; -EBADMSG when
  * plan_open() refuses the result (a value was out of range). */

@@ -106,5 +106,5 @@ test("secrets are in nobody's environment or log but where they must be", { skip
     assert.ok(!environ.includes(pod.token), `${name}'s environment holds the API token`);
   }
   assert.ok(!fs.readFileSync(`/proc/${pod.pid}/environ`, "utf8").includes("very-secret"), "PID 1's environment");
-  assert.ok(!fs.readFileSync(path.join(pod.dir, "bridge-plugin.log"), "utf8").includes("very-secret"));
+  assert.ok(!fs.readFileSync(path.join(pod.dir, "tmp/bridge-plugin.log"), "utf8").includes("very-secret"));
 });

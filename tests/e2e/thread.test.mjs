@@ -247,7 +247,7 @@ test("first boot clones, installs, builds and loads the plugin; the second boot 
   await pod.bridged();
   for (const line of ["🔌 Checking for OpenCode bridge plugin", "🔧 Setting up OpenCode bridge plugin", "✅ Bridge plugin configured and ready"])
     assert.ok(pod.log.includes(line), line);
-  const log = fs.readFileSync(path.join(pod.dir, "bridge-plugin.log"), "utf8");
+  const log = fs.readFileSync(path.join(pod.dir, "tmp/bridge-plugin.log"), "utf8");
   assert.match(log, /Plugin initialized/);
   assert.match(log, /Gateway WebSocket: ws:/);
   await pod.stop();

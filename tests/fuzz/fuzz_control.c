@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/plan supervisor/sandbox base/core */
 /* The room's file itself: commands alone, on a supervisor of straw. */
 #include "supervisor/init/commands.c"
 

@@ -1,4 +1,4 @@
-/* rooms: supervisor/config supervisor/plan base/yaml base/json base/core */
+/* rooms: supervisor/config supervisor/plan supervisor/profile supervisor/sandbox base/yaml base/json base/core */
 #include "base/core/utf8.h"
 #include "supervisor/config/env_file.h"
 #include "tests/fuzz/fuzz.h"

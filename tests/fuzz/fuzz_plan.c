@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 #include <errno.h>
 
 #include "base/core/cleanup.h"

@@ -1,4 +1,4 @@
-/* rooms: supervisor/config supervisor/plan base/yaml base/json base/core */
+/* rooms: supervisor/config supervisor/plan supervisor/profile supervisor/sandbox base/yaml base/json base/core */
 #include "supervisor/config/config.h"
 
 #include <check.h>
@@ -754,6 +754,7 @@ START_TEST(the_services_example_of_the_manual)
     struct plan p;
     load_good(
         &c,
+        "sandbox: {profiles: {mine: {read: [/usr], allow: [ptrace]}}}\n"
         "services:\n"
         "  ttyd:\n"
         "    command: [ttyd, -p, \"7681\", bash]\n"
@@ -797,6 +798,7 @@ START_TEST(the_services_example_of_the_manual)
     ck_assert_uint_eq(t->limit_nofile, 100);
     ck_assert_uint_eq(t->limit_nproc, 200);
     ck_assert_str_eq(plan_string(&p, t->sandbox), "mine");
+    ck_assert_uint_eq(t->profile, (uint32_t)plan_profile_index(&p, "mine") + 1);
     ck_assert_uint_eq(t->critical, 1);
     ck_assert_uint_eq(t->gates_ready, 1);
     ck_assert_uint_eq(t->ready.auth, 0);

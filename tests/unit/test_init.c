@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/core */
 /* PID 1's tables and pure parts: services, backoff, verdicts, the stop's budget, environments. */
 #include <check.h>
 #include <errno.h>
@@ -633,15 +633,27 @@ START_TEST(a_failed_start_says_what_to_do)
         struct spawn_wanted wanted;
         const char *text;
     } rows[] = {
-        { { SPAWN_EXEC, ENOENT }, { "ttyd", "", "" }, "cannot run ttyd: not found in PATH: " },
-        { { SPAWN_EXEC, ENOENT }, { "/x/y", "", "" }, "cannot run /x/y: No such file" },
-        { { SPAWN_EXEC, EACCES }, { "/x/y", "", "" }, "it must be a file with mode +x" },
-        { { SPAWN_EXEC, ENOEXEC }, { "/x/y", "", "" }, "cannot run /x/y: Exec format error" },
-        { { SPAWN_CWD, ENOENT }, { "a", "/w", "" }, "cannot enter its working folder /w: " },
-        { { SPAWN_USER, ENOENT }, { "a", "", "bob" }, "there is no user bob" },
-        { { SPAWN_USER, EPERM }, { "a", "", "bob" }, "cannot become the user bob: " },
-        { { SPAWN_FORK, EAGAIN }, { "a", "", "" }, "cannot make a process: " },
-        { { 99, EAGAIN }, { "a", "", "" }, "cannot start: " },
+        { { .step = SPAWN_EXEC, .error = ENOENT },
+          { "ttyd", "", "" },
+          "cannot run ttyd: not found in PATH: " },
+        { { .step = SPAWN_EXEC, .error = ENOENT },
+          { "/x/y", "", "" },
+          "cannot run /x/y: No such file" },
+        { { .step = SPAWN_EXEC, .error = EACCES },
+          { "/x/y", "", "" },
+          "it must be a file with mode +x" },
+        { { .step = SPAWN_EXEC, .error = ENOEXEC },
+          { "/x/y", "", "" },
+          "cannot run /x/y: Exec format error" },
+        { { .step = SPAWN_CWD, .error = ENOENT },
+          { "a", "/w", "" },
+          "cannot enter its working folder /w: " },
+        { { .step = SPAWN_USER, .error = ENOENT }, { "a", "", "bob" }, "there is no user bob" },
+        { { .step = SPAWN_USER, .error = EPERM },
+          { "a", "", "bob" },
+          "cannot become the user bob: " },
+        { { .step = SPAWN_FORK, .error = EAGAIN }, { "a", "", "" }, "cannot make a process: " },
+        { { .step = 99, .error = EAGAIN }, { "a", "", "" }, "cannot start: " },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char text[200];

@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 /* PID 1 faults: it says so, runs itself again, and its services do not notice. */
 #include "tests/unit/init_pod.h"
 

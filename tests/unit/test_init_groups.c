@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/core */
 /* Control groups, memory and processes: the real codev-init in groups of its own, and without. */
 #include "tests/unit/init_pod.h"
 

@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 /* The real codev-init as PID 1: what it leaves behind, how it stops, what it survives. */
 #include "tests/unit/init_pod.h"
 

@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/core */
 /* PID 1's logs: lines, JSON from children, masking, rings, and a stdout that nobody reads. */
 #include <check.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/plan supervisor/sandbox base/core */
 /* sd_notify(3): what a datagram says, and what PID 1 makes of it. */
 #include "tests/unit/init_pod.h"
 

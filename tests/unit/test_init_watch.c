@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 /* The config file changes on its own: a file that is written anew, a ConfigMap that is swapped. */
 #include "tests/unit/init_pod.h"
 

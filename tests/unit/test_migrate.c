@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/volumes supervisor/plan base/core */
+/* rooms: supervisor/init supervisor/volumes supervisor/plan supervisor/sandbox base/core */
 /* SPEC V4, killed at every step. */
 #include "supervisor/init/boot_migrate.h"
 

@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 #include "supervisor/plan/plan_writer.h"
 
 #include <check.h>

@@ -83,6 +83,9 @@ export async function startPod(options = {}) {
   const model = options.model ?? (await startFakeModel());
   for (const folder of [".local", "src/repos"]) fs.mkdirSync(path.join(home, folder), { recursive: true });
   fs.mkdirSync(runtime, { recursive: true, mode: 0o700 });
+  // Beside what is closed to the agent nothing new can be made, so its own folder for it.
+  const tmp = path.join(dir, "tmp");
+  fs.mkdirSync(tmp, { recursive: true });
   const repo = path.join(home, "src/repos/ai-dev");
   let url = "";
   if (plugin === "prepared" && !fs.existsSync(repo)) {
@@ -134,11 +137,11 @@ export async function startPod(options = {}) {
     CODEV_HOME: home,
     CODEV_CONFIG: configFile,
     CODEV_RUNTIME_DIR: runtime,
-    CODEV_PLUGIN_LOG: path.join(dir, "bridge-plugin.log"),
+    CODEV_PLUGIN_LOG: path.join(tmp, "bridge-plugin.log"),
     OPENCODE_BIN: OPENCODE,
     OPENCODE_CONFIG: modelFile,
     CODEV_TOKEN: "test-token-of-the-gateway",
-    TMPDIR: dir,
+    TMPDIR: tmp,
     LANG: "C.UTF-8",
     ...slackEnv,
     ...env,
