@@ -156,6 +156,8 @@ int config_write(const struct settings *s, bool with_plugin, struct report *repo
         return r;
     disarm_all(s, &all, report);
     shorten_retries(&env);
+    if (!with_plugin) /* then PID 1 gives OpenCode no token for it */
+        steer_env(&env, "CODEV_BRIDGE", "none");
     if (env.failed)
         return error_set_errno(e, -ENOMEM, "opencode.env");
     return write_if_changed(path, buf_str(&env), e);

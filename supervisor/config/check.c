@@ -167,9 +167,22 @@ static void visit(struct walk *w, size_t at)
     w->state[at] = DONE;
 }
 
+/* The drain is a part of the budget; what is left is for the services. */
+static void check_drain(struct config *c)
+{
+    uint64_t drain = value_number(&c->top, OPT_DRAIN);
+    uint64_t budget = value_number(&c->top, OPT_STOP_TIMEOUT);
+    if (drain && drain * 2 > budget)
+        buf_printf(&c->warnings,
+                   "drain: %s of stop_timeout's %s leaves the services too little time to stop: "
+                   "make stop_timeout longer\n",
+                   value_text(&c->top, OPT_DRAIN), value_text(&c->top, OPT_STOP_TIMEOUT));
+}
+
 void config_check(struct config *c)
 {
     check_ports(c);
+    check_drain(c);
     check_storage(c);
     for (size_t i = 0; i < c->service_count; i++)
         check_service(c, c->services[i]);

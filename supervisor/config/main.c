@@ -92,9 +92,9 @@ static int run_check(const struct arguments *a)
         (void)fprintf(stderr, "codev-config: %s\n", e.message);
         return EXIT_CONFIG;
     }
-    (void)printf("%s: %s, %zu services, %zu volumes\n", c.file,
+    (void)printf("%s: %s, %zu service%s, %zu volume%s\n", c.file,
                  c.file_present ? "right" : "not there, the defaults hold", c.service_count,
-                 c.storage_count);
+                 c.service_count == 1 ? "" : "s", c.storage_count, c.storage_count == 1 ? "" : "s");
     return EXIT_SUCCESS;
 }
 

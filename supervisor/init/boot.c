@@ -22,17 +22,14 @@ static void take_volume(struct supervisor *sv, const void *data, size_t len)
 
 static void take_secret(struct supervisor *sv, const char *text, size_t len)
 {
-    char pair[4096 + 64];
-    if (len >= sizeof pair)
-        return;
-    memcpy(pair, text, len);
-    pair[len] = '\0';
-    char *eq = strchr(pair, '=');
+    _cleanup_free_ char *pair = strndup(text, len);
+    char *eq = pair ? strchr(pair, '=') : NULL;
     if (eq) {
         *eq = '\0';
         (void)secret_store_set(&sv->secrets, pair, eq + 1);
     }
-    explicit_bzero(pair, sizeof pair);
+    if (pair)
+        explicit_bzero(pair, len);
 }
 
 static void on_record(struct helper *h, uint32_t type, const void *data, size_t len)
@@ -137,11 +134,12 @@ static void on_compiled(struct supervisor *sv, struct plan_block *plan, const ch
         return;
     }
     plan_adopt(sv, plan);
-    say(sv, LOG_LEVEL_INFO, "configuration %s: %u services, %u volumes",
+    uint32_t services = plan->plan.header->services, volumes = plan->plan.header->volumes;
+    say(sv, LOG_LEVEL_INFO, "configuration %s: %u service%s, %u volume%s",
         *plan_string(&plan->plan, plan->plan.header->config_file)
             ? plan_string(&plan->plan, plan->plan.header->config_file)
             : "by default",
-        plan->plan.header->services, plan->plan.header->volumes);
+        services, services == 1 ? "" : "s", volumes, volumes == 1 ? "" : "s");
     sv->boot_helper.on_record = on_record;
     sv->boot_helper.on_end = on_helper_end;
     sv->boot_helper.arg = sv;

@@ -21,7 +21,8 @@ struct work {
     int fd;
     const struct supervisor *sv;
     char state_dir[512];
-    struct buf ledger; /* the "volumes" of the ledger's line */
+    bool have[SECRET_STORE_MAX]; /* read from a file here: PID 1 alone knows the others */
+    struct buf ledger;           /* the "volumes" of the ledger's line */
     struct jsonw ledger_json;
 };
 
@@ -181,6 +182,26 @@ static void secret_of_state(const struct work *w, const struct secret_spec *spec
     tell_secret(w, spec->name, value);
 }
 
+/* The kubelet keeps mounted Secrets in memory; who else wrote the file nobody knows. */
+static void read_secret_files(struct work *w)
+{
+    for (size_t i = 0; i < secret_count(); i++) {
+        const char *name = secret_table[i].name;
+        _cleanup_free_ char *value = NULL;
+        if (!w->sv->secrets.files[i])
+            continue;
+        int r = secret_store_read_file(&w->sv->secrets, i, &value);
+        if (r < 0) {
+            note(w, "cannot read the secret %s_FILE=%s: %s, going on without it", name,
+                 w->sv->secrets.files[i], r == -ENODATA ? "it is empty" : strerror(-r));
+            continue;
+        }
+        w->have[i] = true;
+        tell_secret(w, name, value);
+        explicit_bzero(value, strlen(value));
+    }
+}
+
 static void write_ledger(struct work *w)
 {
     _cleanup_buf_ struct buf line = BUF_INIT;
@@ -203,6 +224,7 @@ static void write_ledger(struct work *w)
 void boot_work(int fd, void *supervisor)
 {
     struct work w = { .fd = fd, .sv = supervisor };
+    read_secret_files(&w);
     w.ledger_json = (struct jsonw)JSONW_INIT(&w.ledger);
     jsonw_array(&w.ledger_json, NULL);
     verify_volumes(&w);
@@ -211,7 +233,8 @@ void boot_work(int fd, void *supervisor)
     if (!w.state_dir[0])
         return;
     for (const struct secret_spec *s = secret_table; s->name; s++)
-        if (s->state_file && !secret_store_get(&w.sv->secrets, s->name))
+        if (s->state_file && !w.have[s - secret_table] &&
+            !secret_store_get(&w.sv->secrets, s->name))
             secret_of_state(&w, s);
     write_ledger(&w);
     buf_release(&w.ledger);

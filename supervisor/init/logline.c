@@ -221,6 +221,52 @@ bool logline_json_object(const char *text, size_t len, struct logline_json *ret)
     return s.p == s.end;
 }
 
+/* --- escape sequences, ECMA-48 --- */
+
+static bool between(char c, char low, char high)
+{
+    return c >= low && c <= high;
+}
+
+/* How long the sequence is that begins at `p` with ESC. */
+static size_t escape_length(const char *p, const char *end)
+{
+    const char *at = p + 1;
+    if (at == end)
+        return 1;
+    if (*at == '[') { /* parameters, intermediates, one final */
+        for (at++; at < end && between(*at, 0x20, 0x3f); at++)
+            continue;
+        return (size_t)(at - p) + (at < end && between(*at, 0x40, 0x7e));
+    }
+    if (strchr("]PX^_", *at)) { /* a string, to BEL or ESC \ */
+        for (at++; at < end; at++) {
+            if (*at == '\a')
+                return (size_t)(at - p) + 1;
+            if (*at == '\033')
+                return (size_t)(at - p) + (at + 1 < end && at[1] == '\\' ? 2 : 0);
+        }
+        return (size_t)(end - p);
+    }
+    while (at < end && between(*at, 0x20, 0x2f))
+        at++;
+    return (size_t)(at - p) + (at < end && between(*at, 0x30, 0x7e));
+}
+
+size_t logline_strip(char *text, size_t len)
+{
+    char *from = memchr(text, '\033', len), *to = from, *end = text + len;
+    if (!from)
+        return len;
+    while (from < end) {
+        if (*from == '\033')
+            from += escape_length(from, end);
+        else
+            *to++ = *from++;
+    }
+    return (size_t)(to - text);
+}
+
 /* --- masking --- */
 
 static int mask_push(struct mask *m, const char *value, size_t len)

@@ -25,6 +25,10 @@ struct logline_json {
 };
 bool logline_json_object(const char *text, size_t len, struct logline_json *ret);
 
+/* Takes out what only a terminal understands: escape sequences, complete or not. In place; returns
+ * the new length. */
+size_t logline_strip(char *text, size_t len);
+
 /* Secrets to be masked. */
 struct mask {
     char **values; /* owned, wiped at release */

@@ -136,7 +136,10 @@ void logs_say(struct logs *l, enum log_level level, const char *fmt, ...)
 static void stream_emit(struct log_stream *s, size_t len, bool partial)
 {
     struct log_channel *c = s->channel;
-    size_t shown = mask_apply(&c->logs->mask, s->line.data, len);
+    size_t shown = logline_strip(s->line.data, len);
+    if (!shown && !partial)
+        return; /* it says nothing */
+    shown = mask_apply(&c->logs->mask, s->line.data, shown);
     struct log_record r = {
         .level = LOG_LEVEL_INFO,
         .stream = s->name,

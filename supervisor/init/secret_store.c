@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,28 +58,37 @@ const char *secret_store_get(const struct secret_store *s, const char *name)
     return NULL;
 }
 
-static int collect_file(struct secret_store *s, size_t row, const char *name, struct error *e)
+int secret_store_read_file(const struct secret_store *s, size_t row, char **ret)
 {
-    const char *path = getenv(name);
     _cleanup_free_ char *text = NULL;
-    if (!path || !*path)
-        return 0;
-    int r = file_read(path, SECRET_FILE_MAX, &text, NULL);
+    int r = s->files[row] ? file_read(s->files[row], SECRET_FILE_MAX, &text, NULL) : -ENOENT;
     if (r < 0)
-        return error_set_errno(e, r, "cannot read the secret %s=%s", name, path);
-    r = text[strcspn(text, "\r\n")] || *text ? set_row(s, row, text) : 0;
-    explicit_bzero(text, strlen(text));
-    return r;
+        return r;
+    size_t len = strcspn(text, "\r\n");
+    explicit_bzero(text + len, strlen(text + len));
+    if (!len)
+        return -ENODATA;
+    *ret = TAKE_PTR(text);
+    return 0;
 }
 
-int secret_store_collect(struct secret_store *s, struct error *e)
+static int collect_file(struct secret_store *s, size_t row, const char *name)
+{
+    const char *path = getenv(name);
+    if (!path || !*path)
+        return 0;
+    s->files[row] = strdup(path);
+    return s->files[row] ? 0 : -ENOMEM;
+}
+
+int secret_store_collect(struct secret_store *s)
 {
     int result = 0;
     for (size_t i = 0; i < secret_count(); i++) {
         char file[96];
         const char *value = getenv(secret_table[i].name);
         (void)snprintf(file, sizeof file, "%s_FILE", secret_table[i].name);
-        int r = value && *value ? set_row(s, i, value) : collect_file(s, i, file, e);
+        int r = value && *value ? set_row(s, i, value) : collect_file(s, i, file);
         if (r < 0)
             result = r;
         environ_wipe(secret_table[i].name);
@@ -99,44 +109,65 @@ void secret_store_take_env(struct secret_store *s, struct env *env)
     }
 }
 
-static int hand_over_pipe(const struct buf *lines, struct env *env)
+static int make_pipe(const struct buf *lines, int *ret_fd)
 {
     int fds[2];
-    char number[16];
-    if (pipe(fds) < 0)
+    if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
-    _cleanup_fd_ int in = fds[1];
+    _cleanup_fd_ int out = fds[0], in = fds[1];
     if (lines->len > 4096 && lines->len <= PIPE_MAX)
         (void)fcntl(in, F_SETPIPE_SZ, (int)lines->len);
     (void)fd_set_nonblock(in, true);
     ssize_t n = write(in, lines->data, lines->len);
     if (n != (ssize_t)lines->len)
         return n < 0 && errno != EAGAIN ? -errno : -EMSGSIZE;
-    (void)snprintf(number, sizeof number, "%d", fds[0]);
-    env_set(env, "CODEV_SECRETS_FD", number);
+    *ret_fd = TAKE_FD(out);
     return 0;
 }
 
-int secret_store_hand_over(const struct secret_store *s, uint32_t readers, struct env *env)
+int secret_store_pipe(const struct secret_store *s, uint32_t readers, int *ret_fd)
 {
     _cleanup_buf_ struct buf lines = BUF_INIT;
+    *ret_fd = -1;
     for (size_t i = 0; i < secret_count(); i++) {
         uint32_t match = (uint32_t)secret_table[i].readers & readers;
-        if (!s->values[i] || !match)
-            continue;
-        if (match & SECRET_FOR_OPENCODE_ENV)
-            env_set(env, secret_table[i].name, s->values[i]);
-        if (match & ~(uint32_t)SECRET_FOR_OPENCODE_ENV)
+        if (s->values[i] && match & ~(uint32_t)SECRET_FOR_OPENCODE_ENV)
             (void)buf_printf(&lines, "%s=%s\n", secret_table[i].name, s->values[i]);
     }
-    int r = lines.failed ? -ENOMEM : lines.len ? hand_over_pipe(&lines, env) : 0;
+    int r = lines.failed ? -ENOMEM : lines.len ? make_pipe(&lines, ret_fd) : 0;
     if (lines.data)
         explicit_bzero(lines.data, lines.cap);
     return r;
 }
 
+void secret_store_environment(const struct secret_store *s, uint32_t readers, struct env *env)
+{
+    for (size_t i = 0; i < secret_count(); i++)
+        if (s->values[i] && (uint32_t)secret_table[i].readers & readers & SECRET_FOR_OPENCODE_ENV)
+            env_set(env, secret_table[i].name, s->values[i]);
+}
+
+size_t secret_pipe_drain(int fd)
+{
+    char chunk[512];
+    size_t total = 0;
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    /* Not by O_NONBLOCK: the program may hold the same open file. */
+    while (poll(&p, 1, 0) == 1 && p.revents & POLLIN) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+    }
+    explicit_bzero(chunk, sizeof chunk);
+    return total;
+}
+
 void secret_store_wipe(struct secret_store *s)
 {
-    for (size_t i = 0; i < SECRET_STORE_MAX; i++)
+    for (size_t i = 0; i < SECRET_STORE_MAX; i++) {
         forget(&s->values[i]);
+        free(s->files[i]);
+        s->files[i] = NULL;
+    }
 }

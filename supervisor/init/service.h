@@ -122,6 +122,8 @@ struct service {
     uint32_t watchdog_ms;         /* 0: none */
     char said[NOTIFY_STATUS_MAX]; /* STATUS= of sd_notify(3) */
     bool reloading, says_stopping;
+    int secrets_fd; /* our hold of the pipe with its secrets; -1: none */
+    struct timer secrets_timer;
     bool confirmed; /* since this start it has been ready */
     struct service_hook pre_stop, post_start;
     struct service_group group;

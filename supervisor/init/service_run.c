@@ -44,6 +44,23 @@ static void tell_dependents(struct service *s)
             service_event(d, EV_LOST, why);
 }
 
+/* What goes as it should is said once: when it is there, and when it is over. */
+static enum log_level state_level(const struct service *s, enum service_state from)
+{
+    static const enum log_level levels[SERVICE_STATE_MAX] = {
+        [SERVICE_STOPPED] = LOG_LEVEL_INFO,   [SERVICE_WAITING] = LOG_LEVEL_DEBUG,
+        [SERVICE_STARTING] = LOG_LEVEL_DEBUG, [SERVICE_RUNNING] = LOG_LEVEL_DEBUG,
+        [SERVICE_READY] = LOG_LEVEL_INFO,     [SERVICE_UNHEALTHY] = LOG_LEVEL_WARN,
+        [SERVICE_STOPPING] = LOG_LEVEL_INFO,  [SERVICE_BACKOFF] = LOG_LEVEL_WARN,
+        [SERVICE_FAILED] = LOG_LEVEL_ERROR,   [SERVICE_DONE] = LOG_LEVEL_INFO,
+    };
+    if (s->sv->phase == PHASE_STOPPING && s->state != SERVICE_FAILED)
+        return LOG_LEVEL_DEBUG; /* each end is a line of its own there */
+    if (from == SERVICE_READY && s->state == SERVICE_RUNNING)
+        return LOG_LEVEL_WARN;
+    return levels[s->state];
+}
+
 static void set_state(struct service *s, enum service_state to, const char *reason)
 {
     enum service_state from = s->state;
@@ -53,8 +70,8 @@ static void set_state(struct service *s, enum service_state to, const char *reas
     s->sv->poke = true;
     if (from == to)
         return;
-    say(s->sv, to == SERVICE_FAILED ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "service %s: %s -> %s%s%s",
-        s->name, service_state_names[from], service_state_names[to], *reason ? ": " : "", reason);
+    say(s->sv, state_level(s, from), "service %s: %s -> %s%s%s", s->name, service_state_names[from],
+        service_state_names[to], *reason ? ": " : "", reason);
     announce(s, from);
     if (s->sv->phase != PHASE_STOPPING && carried && !service_lets_start(to, s->cfg->type, true))
         tell_dependents(s);
@@ -146,6 +163,7 @@ static void on_confirmed(struct service *s)
         return;
     s->confirmed = true;
     service_watchdog_arm(s);
+    service_secrets_watch(s);
     (void)run_hook(s, &s->post_start, &s->cfg->post_start, s->cfg->post_start.timeout_ms);
 }
 
@@ -235,6 +253,7 @@ static uint64_t ran(struct service *s)
     s->started_ms = 0;
     timer_clear(&s->timer);
     timer_clear(&s->watchdog);
+    service_secrets_back(s);
     service_checks_stop(s);
     if (proc_active(&s->post_start.proc))
         proc_kill(&s->post_start.proc);
@@ -538,6 +557,7 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
     s->timer.fn = on_timer;
     s->timer.arg = s;
     service_notify_init(s);
+    service_secrets_init(s);
     hook_init(s, &s->pre_stop, "pre_stop");
     hook_init(s, &s->post_start, "post_start");
     service_checks_init(s);
@@ -552,12 +572,13 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
 
 void service_free(struct service *s)
 {
-    struct timer *timers[] = {
-        &s->timer,       &s->watchdog,    &s->pre_stop.timeout, &s->post_start.timeout,
-        &s->ready.timer, &s->health.timer
-    };
+    struct timer *timers[] = { &s->secrets_timer,      &s->timer,
+                               &s->watchdog,           &s->pre_stop.timeout,
+                               &s->post_start.timeout, &s->ready.timer,
+                               &s->health.timer };
     struct proc *procs[] = { &s->proc, &s->pre_stop.proc, &s->post_start.proc, &s->ready.proc,
                              &s->health.proc };
+    service_secrets_back(s);
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
         timer_forget(&s->sv->loop, timers[i]);
     for (size_t i = 0; i < ARRAY_SIZE(procs); i++)

@@ -9,10 +9,14 @@
 #include "base/core/file.h"
 #include "supervisor/init/supervisor.h"
 
+/* OpenCode's plugin, the last to come, is loaded by the readiness check at the latest. */
+#define SECRETS_TAKE_MS 60000
+
 struct surroundings {
     const struct service *service;
     bool with_secrets;
-    bool main; /* the program itself, no hook and no check */
+    bool main;      /* the program itself, no hook and no check */
+    int secrets_fd; /* -1: none */
 };
 
 void supervisor_environment(const struct supervisor *sv, struct env *env)
@@ -74,6 +78,24 @@ static void hand_over(struct env *env, const struct supervisor *sv, const struct
         env_set(env, variable, path);
 }
 
+/* Where codev-prepare says that no plugin will take the bridge token, nobody gets it. */
+static void put_secrets_fd(struct env *env, int fd)
+{
+    char number[16];
+    const char *bridge = env_get(env, "CODEV_BRIDGE");
+    bool nobody = bridge && strcmp(bridge, "none") == 0;
+    env_unset(env, "CODEV_BRIDGE");
+    if (fd < 0)
+        return;
+    if (nobody) {
+        (void)secret_pipe_drain(fd);
+        (void)close(fd);
+        return;
+    }
+    (void)snprintf(number, sizeof number, "%d", fd);
+    env_set(env, "CODEV_SECRETS_FD", number);
+}
+
 /* Runs in the child. The order is the precedence: later ones win. */
 static int build_env(struct env *env, void *arg)
 {
@@ -105,7 +127,8 @@ static int build_env(struct env *env, void *arg)
     env_set(env, "CODEV_SERVICE", s->name);
     put_notify(env, around);
     if (around->with_secrets)
-        return secret_store_hand_over(&sv->secrets, s->cfg->secret_readers, env);
+        secret_store_environment(&sv->secrets, s->cfg->secret_readers, env);
+    put_secrets_fd(env, around->secrets_fd);
     return 0;
 }
 
@@ -119,12 +142,19 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         plan_sandbox(plan, s->cfg->profile - 1, &sandbox);
     struct surroundings around = { .service = s,
                                    .with_secrets = with_secrets,
-                                   .main = p == &s->proc };
+                                   .main = p == &s->proc,
+                                   .secrets_fd = -1 };
     _cleanup_free_ const char **list = calloc(argv.count + 1, sizeof *list);
     if (!list)
         return -ENOMEM;
     for (uint32_t i = 0; i < argv.count; i++)
         list[i] = plan_item(plan, argv, i);
+    int r = with_secrets
+                ? secret_store_pipe(&s->sv->secrets, s->cfg->secret_readers, &around.secrets_fd)
+                : 0;
+    if (r < 0)
+        return r;
+    _cleanup_fd_ int secrets = around.secrets_fd;
     char mark[SERVICE_NAME_MAX + 16];
     (void)snprintf(mark, sizeof mark, "CODEV_SERVICE=%s", s->name);
     bool group_is_new;
@@ -146,14 +176,47 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         .sandbox_require = plan->header->sandbox_require,
         .stdout_fd = s->log.out.write_fd,
         .stderr_fd = s->log.err.write_fd,
-        .keep_fd = -1,
+        .keep_fd = secrets,
         .mask = &s->sv->original_mask,
         .cgroup_fd = group,
         .cgroup_is_its_own = p == &s->proc,
         .cgroup_is_new = group_is_new,
     };
-    int r = proc_start(p, &spec);
+    r = proc_start(p, &spec);
     if (group > 0)
         (void)close(group);
+    if (r == 0 && around.main && secrets >= 0) {
+        service_secrets_back(s);
+        s->secrets_fd = TAKE_FD(secrets);
+    }
     return r;
+}
+
+void service_secrets_back(struct service *s)
+{
+    timer_clear(&s->secrets_timer);
+    if (s->secrets_fd < 0)
+        return;
+    if (secret_pipe_drain(s->secrets_fd) && s->started_ms)
+        say(s->sv, LOG_LEVEL_INFO, "service %s did not take its secrets, they were taken back",
+            s->name);
+    (void)close(s->secrets_fd);
+    s->secrets_fd = -1;
+}
+
+static void on_secrets_timer(struct timer *t)
+{
+    service_secrets_back(t->arg);
+}
+
+void service_secrets_init(struct service *s)
+{
+    s->secrets_fd = -1;
+    s->secrets_timer = (struct timer){ .fn = on_secrets_timer, .arg = s };
+}
+
+void service_secrets_watch(struct service *s)
+{
+    if (s->secrets_fd >= 0)
+        timer_set(&s->sv->loop, &s->secrets_timer, SECRETS_TAKE_MS);
 }

@@ -122,9 +122,8 @@ static void protect(struct supervisor *sv)
 /* Copies what is left of environ once the secrets are out. */
 static void take_environment(struct supervisor *sv)
 {
-    struct error e = ERROR_INIT;
-    if (secret_store_collect(&sv->secrets, &e) < 0)
-        say(sv, LOG_LEVEL_ERROR, "%s, going on without it", e.message);
+    if (secret_store_collect(&sv->secrets) < 0)
+        say(sv, LOG_LEVEL_ERROR, "out of memory for a secret, going on without it");
     for (char **v = environ; v && *v; v++)
         env_put(&sv->environment, *v);
     for (size_t i = 0; i < secret_count(); i++)

@@ -110,6 +110,11 @@ bool service_is_stale(const struct service *s);
 /* Starts a program in the surroundings of a service. 0 or -errno. */
 int service_spawn(struct service *s, struct proc *p, struct plan_list argv, const char *label,
                   bool with_secrets);
+/* The pipe with a service's secrets: what it has not taken a while after it was confirmed is taken
+ * back, so that nobody finds it there later. */
+void service_secrets_init(struct service *s);
+void service_secrets_watch(struct service *s);
+void service_secrets_back(struct service *s);
 /* Base environment of everything PID 1 starts, without the services' own. */
 void supervisor_environment(const struct supervisor *sv, struct env *env);
 

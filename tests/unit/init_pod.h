@@ -36,7 +36,7 @@ struct pod_service {
     const char *check[4]; /* target of `ready` */
     const char *health[4];
     const char *pre_stop[4], *post_start[4];
-    const char *user;
+    const char *user, *env_from;
     struct plan_service p; /* numbers only */
 };
 
@@ -133,6 +133,7 @@ static inline void pod_write_service(struct plan_writer *w, const struct pod_ser
     r.ready.timeout_ms = pod_or(r.ready.timeout_ms, 2000);
     r.pre_stop.argv = pod_list(w, s->pre_stop);
     r.post_start.argv = pod_list(w, s->post_start);
+    r.env_from = plan_writer_str(w, s->env_from ? s->env_from : "");
     r.user = plan_writer_str(w, s->user ? s->user : "");
     r.stop_signal = pod_or(r.stop_signal, SIGTERM);
     r.stop_grace_ms = pod_or(r.stop_grace_ms, 2000);

@@ -314,6 +314,23 @@ START_TEST(faults_by_table)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    bool warned;
+} drains[] = {
+    { "drain: 20s", true },  { "drain: 25s", true },
+    { "drain: 12s", false }, { "drain: 20s\nstop_timeout: 60s", false },
+    { "", false },
+};
+
+START_TEST(a_drain_that_leaves_no_time_is_warned_of)
+{
+    _cleanup_config_ struct config c;
+    load_good(&c, drains[_i].text, NULL);
+    ck_assert(!!strstr(buf_str(&c.warnings), "drain: ") == drains[_i].warned);
+}
+END_TEST
+
 START_TEST(all_faults_are_said_at_once)
 {
     _cleanup_config_ struct config c;
@@ -901,6 +918,7 @@ static Suite *make_suite(void)
     tcase_add_unchecked_fixture(l, make_dir, remove_dir);
     tcase_add_checked_fixture(l, clean_environment, NULL);
     tcase_add_loop_test(l, faults_by_table, 0, (int)ARRAY_SIZE(faults));
+    tcase_add_loop_test(l, a_drain_that_leaves_no_time_is_warned_of, 0, ARRAY_SIZE(drains));
     tcase_add_test(l, all_faults_are_said_at_once);
     tcase_add_test(l, a_file_that_was_named_must_be_there);
     tcase_add_test(l, endless_faults_are_bounded);

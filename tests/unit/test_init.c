@@ -410,6 +410,18 @@ START_TEST(lines_are_read_and_never_executed)
 }
 END_TEST
 
+static int read_file_of(struct secret_store *s, const char *name)
+{
+    for (size_t i = 0; i < secret_count(); i++) {
+        _cleanup_free_ char *value = NULL;
+        if (strcmp(secret_table[i].name, name) != 0)
+            continue;
+        int r = secret_store_read_file(s, i, &value);
+        return r < 0 ? r : secret_store_set(s, name, value);
+    }
+    return -ENOENT;
+}
+
 START_TEST(secrets_leave_the_environment)
 {
     struct secret_store s = { 0 };
@@ -422,9 +434,10 @@ START_TEST(secrets_leave_the_environment)
     (void)snprintf(file, sizeof file, "SLACK_APP_TOKEN_FILE=%s", path);
     char *vars[] = { bot, other, file, NULL }, **saved = environ;
     environ = vars;
-    struct error e = ERROR_INIT;
-    ck_assert_int_eq(secret_store_collect(&s, &e), 0);
+    ck_assert_int_eq(secret_store_collect(&s), 0);
     environ = saved;
+    ck_assert_ptr_null(secret_store_get(&s, "SLACK_APP_TOKEN")); /* a helper reads files */
+    ck_assert_int_eq(read_file_of(&s, "SLACK_APP_TOKEN"), 0);
     (void)unlink(path);
     ck_assert_str_eq(secret_store_get(&s, "SLACK_BOT_TOKEN"), "xoxb-secret");
     ck_assert_str_eq(secret_store_get(&s, "SLACK_APP_TOKEN"), "app-from-file");
@@ -439,6 +452,33 @@ START_TEST(secrets_leave_the_environment)
 }
 END_TEST
 
+static int hand_over(const struct secret_store *s, uint32_t readers, struct env *env)
+{
+    char number[16];
+    int fd, r = secret_store_pipe(s, readers, &fd);
+    secret_store_environment(s, readers, env);
+    if (r < 0 || fd < 0)
+        return r;
+    (void)snprintf(number, sizeof number, "%d", fd);
+    env_set(env, "CODEV_SECRETS_FD", number);
+    return 0;
+}
+
+START_TEST(what_nobody_took_is_taken_back)
+{
+    struct secret_store s = { 0 };
+    int fd;
+    ck_assert_int_eq(secret_store_set(&s, "SLACK_BOT_TOKEN", "xoxb"), 0);
+    ck_assert_int_eq(secret_store_pipe(&s, SECRET_FOR_GATEWAY, &fd), 0);
+    ck_assert_uint_eq(secret_pipe_drain(fd), strlen("SLACK_BOT_TOKEN=xoxb\n"));
+    ck_assert_uint_eq(secret_pipe_drain(fd), 0);
+    (void)close(fd);
+    ck_assert_int_eq(secret_store_pipe(&s, SECRET_FOR_PREPARE, &fd), 0);
+    ck_assert_int_eq(fd, -1);
+    secret_store_wipe(&s);
+}
+END_TEST
+
 START_TEST(each_service_gets_its_own_secrets_only)
 {
     struct secret_store s = { 0 };
@@ -447,7 +487,7 @@ START_TEST(each_service_gets_its_own_secrets_only)
     ck_assert_int_eq(secret_store_set(&s, "CODEV_BRIDGE_TOKEN", "bridge\ncut"), 0);
     ck_assert_int_eq(secret_store_set(&s, "OPENCODE_SERVER_PASSWORD", "pass"), 0);
     ck_assert_int_eq(secret_store_set(&s, "NO_SECRET", "x"), -ENOENT);
-    ck_assert_int_eq(secret_store_hand_over(&s, SECRET_FOR_GATEWAY, &gateway), 0);
+    ck_assert_int_eq(hand_over(&s, SECRET_FOR_GATEWAY, &gateway), 0);
     ck_assert_ptr_null(env_get(&gateway, "SLACK_BOT_TOKEN"));
     ck_assert_int_eq(setenv("CODEV_SECRETS_FD", env_get(&gateway, "CODEV_SECRETS_FD"), 1), 0);
     struct secrets got = { 0 };
@@ -457,14 +497,14 @@ START_TEST(each_service_gets_its_own_secrets_only)
     ck_assert_str_eq(secrets_get(&got, "CODEV_BRIDGE_TOKEN"), "bridge");
     secrets_release(&got);
     uint32_t both = SECRET_FOR_OPENCODE | SECRET_FOR_OPENCODE_ENV;
-    ck_assert_int_eq(secret_store_hand_over(&s, both, &opencode), 0);
+    ck_assert_int_eq(hand_over(&s, both, &opencode), 0);
     ck_assert_str_eq(env_get(&opencode, "OPENCODE_SERVER_PASSWORD"), "pass");
     ck_assert_int_eq(setenv("CODEV_SECRETS_FD", env_get(&opencode, "CODEV_SECRETS_FD"), 1), 0);
     ck_assert_int_eq(secrets_take(&got, NULL), 0);
     ck_assert_uint_eq(got.count, 1);
     ck_assert_str_eq(secrets_get(&got, "CODEV_BRIDGE_TOKEN"), "bridge");
     secrets_release(&got);
-    ck_assert_int_eq(secret_store_hand_over(&s, 0, &stranger), 0);
+    ck_assert_int_eq(hand_over(&s, 0, &stranger), 0);
     ck_assert_uint_eq(stranger.count, 0);
     env_release(&gateway);
     env_release(&opencode);
@@ -481,11 +521,11 @@ START_TEST(many_large_secrets_never_block)
     memset(large, 'x', 299999);
     large[299999] = '\0';
     ck_assert_int_eq(secret_store_set(&s, "SLACK_BOT_TOKEN", large), 0);
-    ck_assert_int_eq(secret_store_hand_over(&s, SECRET_FOR_GATEWAY, &e), 0);
+    ck_assert_int_eq(hand_over(&s, SECRET_FOR_GATEWAY, &e), 0);
     ck_assert_int_eq(secret_store_set(&s, "SLACK_APP_TOKEN", large), 0);
     ck_assert_int_eq(secret_store_set(&s, "GITHUB_TOKEN", large), 0);
     ck_assert_int_eq(secret_store_set(&s, "NTFY_TOPIC", large), 0);
-    ck_assert_int_eq(secret_store_hand_over(&s, SECRET_FOR_GATEWAY, &e), -EMSGSIZE);
+    ck_assert_int_eq(hand_over(&s, SECRET_FOR_GATEWAY, &e), -EMSGSIZE);
     free(large);
     env_release(&e);
     secret_store_wipe(&s);
@@ -682,6 +722,7 @@ int main(void)
     tcase_add_test(t, lines_are_read_and_never_executed);
     tcase_add_test(t, secrets_leave_the_environment);
     tcase_add_test(t, each_service_gets_its_own_secrets_only);
+    tcase_add_test(t, what_nobody_took_is_taken_back);
     tcase_add_test(t, many_large_secrets_never_block);
     tcase_add_test(t, a_stat_line_is_read_whatever_the_command_is_called);
     tcase_add_test(t, descendants_are_marked_in_any_order);
