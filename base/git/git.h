@@ -5,6 +5,7 @@
  * nothing. All calls block. The caller holds the lock on the repository's volume. */
 #pragma once
 
+#include "base/core/buf.h"
 #include "base/core/error.h"
 
 #include <stdbool.h>
@@ -44,9 +45,10 @@ enum gitrepo_update {
     GITREPO_UPDATE_MAX,
 };
 
-/* Fetches from origin and fast-forwards, only when the tracked files are clean and the branch is
- * `remote->branch`; otherwise changes nothing. An update that was killed half-way is finished by
- * the next call. Returns enum gitrepo_update, or a negative errno with `e`. */
+/* Fetches from `remote->url` (else from origin) and fast-forwards, only when the tracked files are
+ * clean and the branch is `remote->branch`; otherwise changes nothing. An update that was killed
+ * half-way is finished by the next call. Returns enum gitrepo_update, or a negative errno with `e`.
+ */
 int gitrepo_update(const char *path, const struct gitrepo_remote *remote, struct error *e);
 
 /* The commit that HEAD points to, read by hand (starting libgit2 alone costs 5 ms). Also for
@@ -58,6 +60,20 @@ bool gitrepo_is(const char *path);
 
 /* The blob id of some bytes: a content hash. 0 or -EIO. */
 int gitrepo_hash(const void *data, size_t len, char ret[GITREPO_HASH_SIZE]);
+
+/* Appends what differs between two texts as a unified diff (a line for binary ones). NULL: not
+ * there. 0 or -EIO. */
+int gitrepo_diff(const char *name, const void *old, size_t old_len, const void *now, size_t now_len,
+                 struct buf *out);
+
+/* One file of a tree, with its blob id (gitrepo_hash). */
+struct gitrepo_file {
+    const char *path, *hash;
+};
+/* Are these files, all of them and no others, what the commit that gitrepo_update's last fetch
+ * brought has in folder `sub`? The ids of objects are verified as they are read. */
+bool gitrepo_fetched_holds(const char *path, const char *branch, const char *sub,
+                           const struct gitrepo_file *files, size_t count);
 
 /* `url` without user and password, for logs. Cut to `size`. */
 void gitrepo_url_display(const char *url, char *out, size_t size);

@@ -127,17 +127,35 @@ static int resume(struct update *u, git_reference *head, struct error *e)
     return r < 0 ? r : 0;
 }
 
+/* By the configured URL, where there is one: .git/config may have been written by anybody, and what
+ * it names for origin would get the token, and be taken for what the person configured. */
+static int open_remote(struct update *u, git_remote **ret)
+{
+    if (!u->remote->url || !*u->remote->url)
+        return git_remote_lookup(ret, u->repo, "origin");
+    git_remote_create_options options;
+    (void)git_remote_create_options_init(&options, GIT_REMOTE_CREATE_OPTIONS_VERSION);
+    options.repository = u->repo;
+    options.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
+    return git_remote_create_with_opts(ret, u->remote->url, &options);
+}
+
 static int fetch(struct update *u, struct error *e)
 {
     _cleanup_git_(git_remote) git_remote *origin = NULL;
-    if (git_remote_lookup(&origin, u->repo, "origin") < 0)
+    char spec[600];
+    (void)snprintf(spec, sizeof spec, "+refs/heads/%.250s:refs/remotes/origin/%.250s",
+                   u->remote->branch, u->remote->branch);
+    char *const specs[] = { spec };
+    const git_strarray only = { .strings = (char **)(uintptr_t)specs, .count = 1 };
+    if (open_remote(u, &origin) < 0)
         return gitrepo_failed(e, "cannot update");
     git_fetch_options options;
     (void)git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
     struct gitrepo_progress progress = { .remote = u->remote, .name = "fetch" };
     gitrepo_callbacks(&options.callbacks, &progress);
     options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
-    if (git_remote_fetch(origin, NULL, &options, NULL) < 0)
+    if (git_remote_fetch(origin, &only, &options, NULL) < 0)
         return gitrepo_failed(e, "cannot fetch");
     return 0;
 }

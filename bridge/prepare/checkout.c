@@ -19,7 +19,8 @@ static struct gitrepo_remote remote_of(const struct prepare *p, uint64_t deadlin
     return (struct gitrepo_remote){
         .url = s->url,
         .branch = s->branch,
-        .token = *s->token ? s->token : NULL,
+        /* Only to where the person said: anybody may have changed what .git/config names. */
+        .token = *s->token && *s->url ? s->token : NULL,
         .key_file = *s->key_file ? s->key_file : NULL,
         .ca_file = *s->ca_file ? s->ca_file : NULL,
         .deadline_ms = deadline_ms,
@@ -108,5 +109,6 @@ int step_update(struct prepare *p)
                     r == -ETIMEDOUT ? "fetching took too long and was stopped" : e.message);
     else
         note_update(p, (enum gitrepo_update)r);
+    p->forwarded = r == GITREPO_FORWARDED;
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "bridge/prepare/sources.h"
 #include "bridge/prepare/steer.h"
 #include "bridge/prepare/trap.h"
+#include "bridge/prepare/trust_config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -78,8 +79,8 @@ static const struct source *custom_source(const struct sources *all)
 }
 
 /* The entry inline, beside a config file of the user's that can't be merged with ours. */
-static int write_inline(const struct settings *s, const struct source *custom, struct buf *env,
-                        struct report *report, struct error *e)
+static int write_inline(const struct settings *s, const struct source *custom, const char *entry,
+                        struct buf *env, struct report *report, struct error *e)
 {
     if (*s->user_content) {
         report_note(report,
@@ -87,7 +88,7 @@ static int write_inline(const struct settings *s, const struct source *custom, s
                     custom->path);
         return 0;
     }
-    _cleanup_free_ char *url = source_file_url(s->plugin_path);
+    _cleanup_free_ char *url = source_file_url(entry);
     _cleanup_buf_ struct buf text = BUF_INIT;
     struct jsonw w = JSONW_INIT(&text);
     jsonw_object(&w, NULL);
@@ -102,7 +103,7 @@ static int write_inline(const struct settings *s, const struct source *custom, s
 }
 
 /* opencode.json, and OPENCODE_CONFIG to name it, when there is something to say in it. */
-static int write_entry(const struct settings *s, const struct sources *all, bool needed,
+static int write_entry(const struct settings *s, const struct sources *all, const char *entry,
                        struct buf *env, struct report *report, struct error *e)
 {
     const struct source *custom = custom_source(all);
@@ -112,13 +113,14 @@ static int write_entry(const struct settings *s, const struct sources *all, bool
         return error_set_errno(e, -ENOMEM, "opencode.json");
     if (bad)
         report_note(report, "%s; it is ignored until it is mended", custom->reason);
-    if (needed && custom && custom->state == SOURCE_UNCLEAR)
-        return write_inline(s, custom, env, report, e);
-    if (!needed && !bad) {
+    if (entry && custom && custom->state == SOURCE_UNCLEAR)
+        return write_inline(s, custom, entry, env, report, e);
+    /* A custom file that was accepted is read from our copy only. */
+    if (!entry && !bad && !(s->accepted && custom && custom->json)) {
         (void)unlink(path);
         return 0;
     }
-    _cleanup_free_ char *text = merge_config(custom, needed ? s->plugin_path : NULL);
+    _cleanup_free_ char *text = merge_config(custom, entry);
     if (!text)
         return error_set_errno(e, -ENOMEM, "opencode.json");
     int r = write_if_changed(path, text, e);
@@ -129,34 +131,53 @@ static int write_entry(const struct settings *s, const struct sources *all, bool
 
 static void disarm_all(const struct settings *s, const struct sources *all, struct report *report)
 {
-    _cleanup_free_ char *global = path_join(s->config_home, "opencode");
-    if (global)
+    _cleanup_free_ char *global =
+        s->accepted ? strdup(s->accepted) : path_join(s->config_home, "opencode");
+    if (global && !s->accepted)
         trap_disarm(global, report);
     for (size_t i = 0; i < all->folder_count; i++)
         if (!global || strcmp(all->folders[i], global) != 0)
             trap_disarm(all->folders[i], report);
 }
 
-int config_write(const struct settings *s, bool with_plugin, struct report *report, struct error *e)
+/* The rest, once it is known whose configuration counts. */
+static int write_all(const struct settings *s, const char *entry, struct buf *env,
+                     struct report *report, struct error *e)
+{
+    _cleanup_(sources_release) struct sources all = { 0 };
+    if (sources_read(&all, s) < 0)
+        return error_set_errno(e, -ENOMEM, "opencode.env");
+    int r = steer_around(s, &all, env, report, e);
+    /* In our copy, entries that name the plugin are left out. */
+    bool needed = entry && (entry_needed(&all, report) || s->accepted);
+    if (r == 0)
+        r = write_entry(s, &all, needed ? entry : NULL, env, report, e);
+    if (r == 0)
+        disarm_all(s, &all, report);
+    return r;
+}
+
+int config_write(const struct settings *s, const char *entry, struct report *report,
+                 struct error *e)
 {
     _cleanup_free_ char *volume = path_join(s->directory, ".opencode");
     _cleanup_free_ char *global = path_join(s->config_home, "opencode");
     _cleanup_free_ char *path = path_join(s->runtime_dir, "opencode.env");
+    _cleanup_free_ char *accepted = NULL;
     _cleanup_buf_ struct buf env = BUF_INIT;
-    _cleanup_(sources_release) struct sources all = { 0 };
+    struct settings view = *s;
     if (!volume || !global || !path)
         return error_set_errno(e, -ENOMEM, "opencode.env");
     share_config(volume, global, report);
-    if (sources_read(&all, s) < 0)
-        return error_set_errno(e, -ENOMEM, "opencode.env");
-    int r = steer_around(s, &all, &env, report, e);
-    if (r == 0)
-        r = write_entry(s, &all, with_plugin && entry_needed(&all, report), &env, report, e);
+    struct error why = ERROR_INIT;
+    if (*s->trust_dir && trust_config(s, report, &accepted, &why) < 0)
+        report_note(report, "%s: OpenCode's configuration is used as it is", why.message);
+    view.accepted = accepted;
+    int r = write_all(&view, entry, &env, report, e);
     if (r < 0)
         return r;
-    disarm_all(s, &all, report);
     shorten_retries(&env);
-    if (!with_plugin) /* then PID 1 gives OpenCode no token for it */
+    if (!entry) /* then PID 1 gives OpenCode no token for it */
         steer_env(&env, "CODEV_BRIDGE", "none");
     if (env.failed)
         return error_set_errno(e, -ENOMEM, "opencode.env");

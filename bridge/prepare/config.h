@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* `with_plugin`: the plugin is there and built. 0, or a negative errno with `e` when OpenCode can't
- * be told. */
-int config_write(const struct settings *s, bool with_plugin, struct report *report,
+/* `entry`: the folder from which OpenCode is to load the plugin; NULL: none. 0, or a negative errno
+ * with `e` when OpenCode can't be told. */
+int config_write(const struct settings *s, const char *entry, struct report *report,
                  struct error *e);

@@ -58,8 +58,7 @@ char *names_path(const char *spec, const char *folder)
     return NULL;
 }
 
-/* Does `path`, links followed, lie in the plugin folder, or is it that? */
-static bool leads_into(const char *path, const char *plugin)
+bool names_leads_into(const char *path, const char *plugin)
 {
     _cleanup_free_ char *real = realpath(path, NULL);
     _cleanup_free_ char *home = realpath(plugin, NULL);
@@ -84,9 +83,26 @@ static void judge_entry(struct source *s, const cJSON *entry, const char *plugin
     if (strcmp(path, plugin) == 0) {
         if (s->names == NAMES_NOT)
             s->names = NAMES_SAME;
-    } else if (leads_into(path, plugin)) {
+    } else if (names_leads_into(path, plugin)) {
         s->names = NAMES_OTHERWISE;
     }
+}
+
+static bool names_it(const cJSON *entry, const char *folder, const char *plugin)
+{
+    const cJSON *spec = cJSON_IsArray(entry) ? cJSON_GetArrayItem(entry, 0) : entry;
+    _cleanup_free_ char *path = cJSON_IsString(spec) ? names_path(spec->valuestring, folder) : NULL;
+    return path && (strcmp(path, plugin) == 0 || names_leads_into(path, plugin));
+}
+
+char *names_without(const struct source *s, const char *plugin)
+{
+    _cleanup_json_ cJSON *copy = cJSON_Duplicate(s->json, 1);
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(copy, "plugin");
+    for (int i = cJSON_GetArraySize(list); i-- > 0;)
+        if (names_it(cJSON_GetArrayItem(list, i), s->folder, plugin))
+            cJSON_DeleteItemFromArray(list, i);
+    return copy ? cJSON_Print(copy) : NULL;
 }
 
 void names_judge(struct source *s, const char *plugin)
@@ -113,7 +129,7 @@ bool source_folder_names(const char *folder, const char *plugin)
             if (n < 4 || (strcmp(d->d_name + n - 3, ".js") && strcmp(d->d_name + n - 3, ".ts")))
                 continue;
             _cleanup_free_ char *file = path_join(path, d->d_name);
-            if (file && leads_into(file, plugin))
+            if (file && names_leads_into(file, plugin))
                 return true;
         }
     }

@@ -43,6 +43,7 @@ static int interpret(const cJSON *j, const char *path, struct package *ret, stru
     if (!ret->main)
         return error_set_errno(e, -ENOMEM, "package.json");
     ret->builds = json_str(json_obj(j, "scripts"), "build", NULL) != NULL;
+    ret->needs = cJSON_GetArraySize(json_obj(j, "dependencies")) > 0;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 struct package {
     char *main;  /* what OpenCode loads, relative to the plugin folder */
     bool builds; /* has scripts.build */
+    bool needs;  /* has dependencies at run time */
     bool locked; /* has a lock file beside it: npm ci */
 };
 

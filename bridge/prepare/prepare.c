@@ -6,6 +6,7 @@
 #include "base/git/git.h"
 #include "bridge/prepare/config.h"
 #include "bridge/prepare/link.h"
+#include "bridge/prepare/trust_plugin.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 static void prepare_release(struct prepare *p)
 {
     package_release(&p->package);
+    free(p->entry);
     if (p->lock >= 0)
         (void)close(p->lock);
 }
@@ -53,6 +55,7 @@ static bool find_or_clone(struct prepare *p)
             report_failed(p, "", &e);
             return false;
         }
+        p->cloned = true;
         found = step_find(p, &e);
     }
     if (found == FOUND_WRONG)
@@ -66,12 +69,16 @@ static bool make_usable(struct prepare *p)
 {
     const struct settings *s = p->settings;
     struct error e = ERROR_INIT;
-    if (!find_or_clone(p))
+    if (!find_or_clone(p)) {
+        trust_plugin_absent(p);
         return false;
+    }
     log_info("✅ Found plugin at: %s", s->plugin_path);
     if (s->update)
         (void)step_update(p);
     log_info("🔧 Setting up OpenCode bridge plugin...");
+    if (*s->trust_dir)
+        return trust_plugin(p);
     if (package_read(s->plugin_path, &p->package, &e) < 0 || step_install(p, &e) < 0 ||
         step_build(p, &e) < 0) {
         report_failed(p, "", &e);
@@ -108,7 +115,7 @@ int prepare_run(const struct settings *s, struct report *report, struct error *e
         usable = make_usable(&p);
     if (usable)
         put_link(&p);
-    int r = config_write(s, usable, report, &why);
+    int r = config_write(s, !usable ? NULL : p.entry ? p.entry : s->plugin_path, report, &why);
     if (r == -ENOMEM)
         return error_set(e, r, "%s", why.message);
     if (r < 0)

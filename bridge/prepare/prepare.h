@@ -8,14 +8,17 @@
 #include "bridge/prepare/settings.h"
 #include "bridge/prepare/stamp.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct prepare {
     const struct settings *settings;
     struct report *report;
     struct package package;
-    uint64_t deadline_ms; /* of everything together, clock_mono_ms() */
-    int lock;             /* -1 until a step needs it */
+    uint64_t deadline_ms;   /* of everything together, clock_mono_ms() */
+    int lock;               /* -1 until a step needs it */
+    bool cloned, forwarded; /* by us, in this run */
+    char *entry;            /* what OpenCode is to load; NULL: the plugin at its place */
 };
 
 enum found {

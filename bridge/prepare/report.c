@@ -35,6 +35,15 @@ void report_note(struct report *r, const char *fmt, ...)
     r->note_count++;
 }
 
+void report_trust(struct report *r, enum trust_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(r->trust[kind], sizeof r->trust[kind], fmt, ap);
+    va_end(ap);
+    log_warn("⚠️ %s", r->trust[kind]);
+}
+
 void report_state(struct report *r, enum plugin_state state, const char *fmt, ...)
 {
     r->state = state;
@@ -53,6 +62,11 @@ static void write_json(const struct report *r, const char *path, unsigned notes,
     jsonw_str(&w, "reason", r->reason);
     jsonw_str(&w, "commit", r->commit);
     jsonw_uint(&w, "elapsed_ms", r->elapsed_ms);
+    jsonw_object(&w, "trust");
+    for (int i = 0; i < TRUST_KIND_MAX; i++)
+        if (*r->trust[i])
+            jsonw_str(&w, trust_names[i], r->trust[i]);
+    jsonw_object_end(&w);
     jsonw_array(&w, "notes");
     for (unsigned i = 0; i < notes; i++)
         jsonw_str(&w, NULL, r->notes[i]);

@@ -8,10 +8,13 @@
 #include "base/core/secrets.h"
 
 #include <errno.h>
+#include <linux/landlock.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define TOKEN_MAX  ((size_t)16 << 10)
 #define TIMEOUT_MS ((uint64_t)10 * 60 * 1000)
@@ -141,6 +144,25 @@ static void read_paths(struct settings *s)
     s->user_config = strdup(strcmp(user, our_config) == 0 ? "" : user);
 }
 
+/* Has the kernel Landlock? Nothing separates the agent from its own files without it. */
+static bool kernel_separates(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_CREATE_RULESET_VERSION) >=
+           1;
+}
+
+/* Accepted copies are of use only where the agent cannot write: in our state folder, with OpenCode
+ * in a sandbox. */
+static char *trust_dir(void)
+{
+    const char *state = env_or("CODEV_STATE_DIR", NULL);
+    const char *sandbox = env_or("CODEV_OPENCODE_SANDBOX", "none");
+    if (!state || strcmp(sandbox, "none") == 0 ||
+        strcmp(env_or("CODEV_TRUST", "ask"), "ask") != 0 || !kernel_separates())
+        return strdup("");
+    return path_join(state, "trust");
+}
+
 int settings_read(struct settings *ret, struct error *e)
 {
     struct settings s = { 0 };
@@ -156,12 +178,13 @@ int settings_read(struct settings *ret, struct error *e)
     s.branch = strdup(env_or("CODEV_PLUGIN_BRANCH", "main"));
     s.ca_file = strdup(env_or("CODEV_PLUGIN_CA_FILE", ""));
     s.user_content = strdup(env_or("OPENCODE_CONFIG_CONTENT", ""));
+    s.trust_dir = trust_dir();
     read_choices(&s);
     if (s.home)
         read_paths(&s);
     if (!s.home || !s.url || !s.branch || !s.ca_file || !s.token || !s.key_file || !s.repo_path ||
         !s.plugin_path || !s.link_path || !s.directory || !s.config_home || !s.user_config ||
-        !s.user_content) {
+        !s.user_content || !s.trust_dir) {
         settings_release(&s);
         return error_set_errno(e, -ENOMEM, "settings");
     }
@@ -173,10 +196,10 @@ void settings_release(struct settings *s)
 {
     if (s->token)
         explicit_bzero(s->token, strlen(s->token));
-    char *const owned[] = { s->home,        s->runtime_dir, s->plugin_path, s->repo_path,
-                            s->link_path,   s->config_home, s->directory,   s->url,
-                            s->branch,      s->token,       s->key_file,    s->ca_file,
-                            s->user_config, s->user_content };
+    char *const owned[] = { s->home,        s->runtime_dir,  s->plugin_path, s->repo_path,
+                            s->link_path,   s->config_home,  s->directory,   s->url,
+                            s->branch,      s->token,        s->key_file,    s->ca_file,
+                            s->user_config, s->user_content, s->trust_dir };
     for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
         free(owned[i]);
     *s = (struct settings){ 0 };

@@ -22,6 +22,8 @@ struct settings {
     char *ca_file;      /* "" : the system's */
     char *user_config;  /* the user's own OPENCODE_CONFIG; "" : none */
     char *user_content; /* the user's own OPENCODE_CONFIG_CONTENT; "" : none */
+    char *trust_dir;    /* where accepted copies are kept; "": no trust is asked for */
+    char *accepted;     /* the accepted copy of the configuration; NULL: the user's own counts */
     bool update;        /* plugin.update: ff */
     uint64_t timeout_ms;
 };

@@ -2,6 +2,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
+#include "bridge/prepare/trust_config.h"
 
 #include <errno.h>
 #include <string.h>
@@ -73,15 +74,38 @@ static int add_project(struct sources *all, const struct settings *s)
     return at ? 0 : -ENOMEM;
 }
 
+/* The user's OPENCODE_CONFIG; where there is an accepted copy, by that. */
+static int add_custom(struct sources *all, const struct settings *s)
+{
+    if (!s->accepted)
+        return add_file(all, SCOPE_CUSTOM, s->user_config, s->plugin_path);
+    _cleanup_free_ char *path = path_join(s->accepted, TRUST_CUSTOM);
+    _cleanup_free_ char *folder = strdup(s->user_config);
+    _cleanup_free_ char *text = NULL;
+    if (!path || !folder)
+        return -ENOMEM;
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = '\0';
+    if (all->count == SOURCES_MAX || file_read(path, (size_t)4 << 20, &text, NULL) < 0)
+        return 0;
+    int r = source_parse(&all->rows[all->count], s->user_config, slash ? folder : ".", text,
+                         s->plugin_path);
+    if (r == 0)
+        all->scopes[all->count++] = SCOPE_CUSTOM;
+    return r;
+}
+
 static int read_all(struct sources *all, const struct settings *s)
 {
-    _cleanup_free_ char *global = path_join(s->config_home, "opencode");
+    _cleanup_free_ char *global =
+        s->accepted ? strdup(s->accepted) : path_join(s->config_home, "opencode");
     _cleanup_free_ char *home = path_join(s->home, ".opencode");
     if (!global || !home)
         return -ENOMEM;
     int r = add_folder(all, SCOPE_GLOBAL, global, global_names, s->plugin_path);
     if (r == 0 && *s->user_config)
-        r = add_file(all, SCOPE_CUSTOM, s->user_config, s->plugin_path);
+        r = add_custom(all, s);
     if (r == 0)
         r = add_project(all, s);
     if (r == 0)

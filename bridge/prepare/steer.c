@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "bridge/prepare/trap.h"
+#include "bridge/prepare/trust_config.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -88,6 +89,25 @@ static int stand_in(const struct settings *s, const char *name, const char *vari
     return 0;
 }
 
+/* OpenCode reads the accepted copy, and what it starts has the configuration home that it had. */
+static int steer_accepted(const struct settings *s, const struct sources *all, struct buf *env,
+                          struct report *report, struct error *e)
+{
+    const struct source *bad = sources_bad(all, SCOPE_GLOBAL);
+    _cleanup_free_ char *base = path_join(s->runtime_dir, "xdg-config");
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    int r = base ? file_mkdir_p(base, 0755) : -ENOMEM;
+    if (r < 0)
+        return error_set_errno(e, r, "cannot make %s/xdg-config", s->runtime_dir);
+    if (bad)
+        report_note(report, "%s; OpenCode starts without that file until it is mended",
+                    bad->reason);
+    steer_env(env, "XDG_CONFIG_HOME", base);
+    steer_env(env, "CODEV_RESTORE_XDG_CONFIG_HOME",
+              xdg && *xdg && strcmp(xdg, base) != 0 ? xdg : "");
+    return trust_config_put(s, all, e);
+}
+
 static int steer_global(const struct settings *s, const struct sources *all, struct buf *env,
                         struct report *report, struct error *e)
 {
@@ -96,6 +116,8 @@ static int steer_global(const struct settings *s, const struct sources *all, str
     _cleanup_free_ char *folder = NULL;
     if (!global)
         return error_set_errno(e, -ENOMEM, "opencode.env");
+    if (s->accepted)
+        return steer_accepted(s, all, env, report, e);
     bool have = can_have(s->config_home);
     if (bad)
         report_note(report, "%s; OpenCode starts without that file until it is mended",

@@ -3,6 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "bridge/prepare/filelist.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -75,4 +76,19 @@ void trap_disarm(const char *folder, struct report *report)
     if (r < 0)
         report_note(report, "cannot write to %s: %s; offline, OpenCode may start slowly", folder,
                     strerror(-r));
+}
+
+int trap_close(const char *folder, struct error *e)
+{
+    static const char ignore_text[] = "node_modules\npackage.json\npackage-lock.json\nbun.lock\n"
+                                      ".gitignore\n";
+    _cleanup_free_ char *lock = path_join(folder, "package-lock.json");
+    _cleanup_free_ char *ignore = path_join(folder, ".gitignore");
+    _cleanup_free_ char *modules = path_join(folder, "node_modules");
+    int r = lock && ignore && modules ? file_mkdir_p(modules, 0755) : -ENOMEM;
+    if (r == 0)
+        r = filelist_put(lock, lock_text, strlen(lock_text));
+    if (r == 0)
+        r = filelist_put(ignore, ignore_text, strlen(ignore_text));
+    return r < 0 ? error_set_errno(e, r, "cannot write to %s", folder) : 0;
 }

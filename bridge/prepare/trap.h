@@ -11,3 +11,7 @@
  * may import @opencode-ai/plugin) OpenCode's install is left to do its work; a lock that we put
  * there before is taken away again. Then only the shorter retries in opencode.env help. */
 void trap_disarm(const char *folder, struct report *report);
+
+/* Disarms it for good in a folder of ours that nobody installs anything in, and puts the .gitignore
+ * there that OpenCode would write. 0 or a negative errno with `e`. */
+int trap_close(const char *folder, struct error *e);

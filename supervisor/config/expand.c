@@ -113,6 +113,13 @@ static void put_plugin_timeout(const struct config *c, const struct group *g, st
     buf_printf(out, "%llu", (unsigned long long)value_number(&c->top, OPT_PLUGIN_TIMEOUT));
 }
 
+static void put_opencode_sandbox(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)g;
+    const struct group *opencode = config_service(c, "opencode");
+    buf_puts(out, opencode ? value_text(opencode, OPT_SANDBOX) : "none");
+}
+
 static void put_slack_api(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)g;
@@ -156,6 +163,7 @@ static const struct name names[] = {
     { "NPM_CACHE", put_npm_cache },
     { "BIN/", put_bin },
     { "POD", put_pod },
+    { "OPENCODE_SANDBOX", put_opencode_sandbox },
     { "OPENCODE_URL", put_opencode_url },
     { "OPENCODE_DIRECTORY_QUERY", put_directory_query },
     { "OPENCODE_DIRECTORY", put_directory },

@@ -265,6 +265,17 @@ const struct setting option_table[] = {
                               .help =
                                   "`true`: start no service whose sandbox profile cannot be applied." },
 
+    [OPT_TRUST] = { .key = "trust",
+                    .variable = "CODEV_TRUST",
+                    .type = OPTION_CHOICE,
+                    .words = "ask|always",
+                    .guarded = true,
+                    .fallback = "ask",
+                    .help =
+                        "What runs in OpenCode's own process (the plugin, the user's OpenCode "
+                        "configuration) lies where the agent can write. `ask`: where OpenCode has a "
+                        "sandbox, a change counts only after `codevctl trust`. `always`: at once." },
+
     [OPT_STORAGE_PATH] = { .scope = SCOPE_STORAGE,
                            .key = "path",
                            .type = OPTION_PATH,

@@ -15,7 +15,7 @@ enum ctl_exit {
 #define CTL_TIMEOUT_MS 10000
 
 struct ctl_options {
-    bool json, follow, watch, verbose;
+    bool json, follow, watch, verbose, now;
     unsigned lines; /* -n */
 };
 
@@ -23,7 +23,7 @@ struct ctl_options {
 typedef int ctl_run(const struct ctl_options *o, int argc, char **argv);
 
 ctl_run ctl_status, ctl_logs, ctl_events, ctl_service, ctl_shutdown, ctl_reload, ctl_probe,
-    ctl_token, ctl_password, ctl_open, ctl_plugin, ctl_doctor, ctl_version;
+    ctl_token, ctl_password, ctl_open, ctl_plugin, ctl_trust, ctl_doctor, ctl_version;
 
 /* Programs of ours that take over: the arguments go on unchanged. They return on failure only. */
 int ctl_exec_accept(char **argv);

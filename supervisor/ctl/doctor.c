@@ -131,6 +131,10 @@ static void check_service(struct doctor *d, const cJSON *s)
 static void check_plugin(struct doctor *d, const cJSON *status)
 {
     _cleanup_json_ cJSON *note = ctl_note(status, "prepare", "plugin");
+    const cJSON *waits = NULL;
+    cJSON_ArrayForEach (waits, json_obj(note, "trust"))
+        say(d, WARN, "trust", "codevctl trust shows what changed", "%s",
+            cJSON_IsString(waits) ? waits->valuestring : "?");
     const char *state = json_str(note, "state", "unknown");
     bool missing = strcmp(state, "missing") == 0;
     if (strcmp(state, "ready") == 0 || strcmp(state, "disabled") == 0)

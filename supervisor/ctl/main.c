@@ -35,6 +35,8 @@ static const struct command commands[] = {
     { "accept", NULL, ctl_exec_accept, "", 0, 0, "[OPTIONS]", "test the eleven criteria" },
     { "plugin", ctl_plugin, NULL, "j", 1, 1, "status|install",
       "the bridge plugin: how it is, or put it in its place" },
+    { "trust", ctl_trust, NULL, "jN", 0, 1, "[plugin|config|all] [--now]",
+      "what changed in what OpenCode loads since it was accepted; accept it" },
     { "config", NULL, ctl_exec_config, "", 0, 0, "[--json]",
       "the settings in effect, and where each came from" },
     { "doctor", ctl_doctor, NULL, "j", 0, 0, "[--json]",
@@ -59,13 +61,10 @@ static int usage(const struct command *c)
 }
 
 static const struct option long_options[] = {
-    { "json", no_argument, NULL, 'j' },
-    { "follow", no_argument, NULL, 'f' },
-    { "watch", no_argument, NULL, 'w' },
-    { "verbose", no_argument, NULL, 'v' },
-    { "lines", required_argument, NULL, 'n' },
-    { "help", no_argument, NULL, 'h' },
-    { 0 },
+    { "json", no_argument, NULL, 'j' },  { "follow", no_argument, NULL, 'f' },
+    { "watch", no_argument, NULL, 'w' }, { "verbose", no_argument, NULL, 'v' },
+    { "now", no_argument, NULL, 'N' },   { "lines", required_argument, NULL, 'n' },
+    { "help", no_argument, NULL, 'h' },  { 0 },
 };
 
 static int take_option(struct ctl_options *o, int c)
@@ -83,6 +82,9 @@ static int take_option(struct ctl_options *o, int c)
         break;
     case 'v':
         o->verbose = true;
+        break;
+    case 'N':
+        o->now = true;
         break;
     case 'n':
         if (parse_u64(optarg, 0, 1000000, &n) < 0) {
@@ -102,7 +104,7 @@ static int run(const struct command *c, int argc, char **argv)
     struct ctl_options o = { .lines = 100 };
     if (c->exec)
         return c->exec(argv);
-    for (int x; (x = getopt_long(argc, argv, "jfwvn:h", long_options, NULL)) != -1;) {
+    for (int x; (x = getopt_long(argc, argv, "jfwvn:hN", long_options, NULL)) != -1;) {
         if (x == 'h') {
             (void)printf("usage: codevctl %s %s\n  %s\n", c->name, c->arguments, c->help);
             return CTL_OK;

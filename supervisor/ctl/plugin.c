@@ -32,6 +32,9 @@ static int plugin_status(const struct ctl_options *o)
             (void)printf("reason  %s\n", reason);
         if (*json_str(note, "commit", ""))
             (void)printf("commit  %s\n", json_str(note, "commit", ""));
+        const cJSON *waits = NULL;
+        cJSON_ArrayForEach (waits, json_obj(note, "trust"))
+            (void)printf("waits   %s\n", cJSON_IsString(waits) ? waits->valuestring : "?");
         if (strcmp(state, "missing") == 0)
             (void)puts(
                 "To put the plugin that comes with this program there: codevctl plugin install");
@@ -84,11 +87,12 @@ static int plugin_install(const struct ctl_options *o)
     if (o->json)
         (void)printf("{\"ok\":true}\n");
     else
-        (void)printf("installed at %s\n"
-                     "To build it and have OpenCode load it:\n"
-                     "  codevctl restart prepare     (watch: codevctl logs -f prepare)\n"
-                     "  codevctl restart opencode    (once prepare is done; ends running turns)\n",
-                     to);
+        (void)printf(
+            "installed at %s\n"
+            "To build it and have OpenCode load it:\n"
+            "  codevctl trust plugin --now    (ends running turns; watch: codevctl logs -f "
+            "prepare)\n",
+            to);
     return CTL_OK;
 }
 

@@ -98,6 +98,9 @@ static void put_plugin(const cJSON *status)
     const char *reason = json_str(note, "reason", ""), *commit = json_str(note, "commit", "");
     (void)printf("plugin   %s%s%s%s%.12s\n", json_str(note, "state", "?"), *reason ? ": " : "",
                  reason, *commit ? ", commit " : "", commit);
+    const cJSON *waits = NULL;
+    cJSON_ArrayForEach (waits, json_obj(note, "trust"))
+        (void)printf("         waits: %s\n", cJSON_IsString(waits) ? waits->valuestring : "?");
 }
 
 static void put_links(const cJSON *status)

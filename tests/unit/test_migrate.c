@@ -99,11 +99,9 @@ static void remove_volume(void)
     (void)file_remove_tree(home);
 }
 
-static const char *const names[] = { "auth.json",       "opencode.db",
-                                     "opencode.db-wal", "opencode.db-shm",
-                                     "mcp-auth.json",   "storage/session/a.json",
-                                     "storage/x",       "snapshot/p/HEAD",
-                                     "log/opencode.log" };
+static const char *const names[] = { "auth.json",       "opencode.db",     "opencode.db-wal",
+                                     "opencode.db-shm", "mcp-auth.json",   "storage/session/a.json",
+                                     "storage/x",       "snapshot/p/HEAD", "log/opencode.log" };
 
 static void old_volume(void)
 {

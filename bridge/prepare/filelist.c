@@ -1,0 +1,421 @@
+#include "bridge/prepare/filelist.h"
+
+#include "base/core/buf.h"
+#include "base/core/file.h"
+#include "base/core/parse.h"
+#include "base/git/git.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 24
+#define RACY_NS   ((uint64_t)1000000000)
+
+static const char *const not_sources[] = { "node_modules", "dist", ".git" };
+static const char *const config_files[] = { "config.json", "opencode.json", "opencode.jsonc" };
+static const char *const not_modules[] = { ".bin", ".package-lock.json", "@opencode" };
+static const char *const not_config[] = { "node_modules",      "package.json", ".gitignore",
+                                          "package-lock.json", "bun.lock",     ".git" };
+
+void filelist_release(struct filelist *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->entries[i].path);
+        free(l->entries[i].from);
+    }
+    free(l->entries);
+    *l = (struct filelist){ 0 };
+}
+
+/* Takes `path` and `from` over. */
+static int append(struct filelist *l, char *path, char *from, const struct stat *st)
+{
+    struct filelist_entry entry = {
+        .path = path,
+        .from = from,
+        .ino = st->st_ino,
+        .size = (uint64_t)st->st_size,
+        .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000U + (uint64_t)st->st_mtim.tv_nsec,
+    };
+    int r = 0;
+    if (l->count == l->room) {
+        size_t room = l->room ? l->room * 2 : 64;
+        struct filelist_entry *more = realloc(l->entries, room * sizeof *more);
+        if (more) {
+            l->entries = more;
+            l->room = room;
+        } else {
+            r = -ENOMEM;
+        }
+    }
+    if (r == 0 && (l->count >= FILELIST_FILES || (l->bytes += entry.size) > FILELIST_BYTES))
+        r = -E2BIG;
+    if (r < 0) {
+        free(path);
+        free(from);
+        return r;
+    }
+    l->entries[l->count++] = entry;
+    return 0;
+}
+
+static bool listed(const struct filelist *l, const char *path)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->entries[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+#define IN(names, name) is_in(names, ARRAY_SIZE(names), name)
+static bool is_in(const char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool skipped(const char *name, unsigned flags, bool top)
+{
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return true;
+    return top && (((flags & FILELIST_SOURCES) && IN(not_sources, name)) ||
+                   ((flags & FILELIST_CONFIG) && IN(not_config, name)) ||
+                   ((flags & FILELIST_MODULES) && IN(not_modules, name)) ||
+                   ((flags & FILELIST_NO_CONFIG_FILES) && IN(config_files, name)));
+}
+
+struct walk {
+    struct filelist *list;
+    unsigned flags;
+    bool merge; /* others may be in the list: look */
+};
+
+static int walk_folder(const struct walk *w, const char *folder, const char *prefix, int depth);
+
+static int walk_entry(const struct walk *w, const char *folder, const char *prefix,
+                      const char *name, int depth)
+{
+    struct stat st;
+    _cleanup_free_ char *from = path_join(folder, name);
+    _cleanup_free_ char *path = NULL;
+    if (!from || asprintf(&path, "%s%s", prefix, name) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    if ((w->flags & FILELIST_FOLLOW ? stat(from, &st) : lstat(from, &st)) < 0)
+        return 0; /* gone, or leads nowhere */
+    if (S_ISDIR(st.st_mode)) {
+        _cleanup_free_ char *below = NULL;
+        if (asprintf(&below, "%s/", path) < 0) {
+            below = NULL;
+            return -ENOMEM;
+        }
+        return walk_folder(w, from, below, depth + 1);
+    }
+    if ((!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) || (w->merge && listed(w->list, path)))
+        return 0;
+    return append(w->list, TAKE_PTR(path), TAKE_PTR(from), &st);
+}
+
+static void dir_close(DIR **d)
+{
+    if (*d)
+        (void)closedir(*d);
+}
+
+static int walk_folder(const struct walk *w, const char *folder, const char *prefix, int depth)
+{
+    if (depth > DEPTH_MAX)
+        return -ELOOP;
+    _cleanup_(dir_close) DIR *dir = opendir(folder);
+    if (!dir)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    int r = 0;
+    for (struct dirent *d; r == 0 && (d = readdir(dir));)
+        if (!skipped(d->d_name, w->flags, depth == 0))
+            r = walk_entry(w, folder, prefix, d->d_name, depth);
+    return r;
+}
+
+int filelist_walk(struct filelist *l, const char *root, const char *prefix, unsigned flags,
+                  struct error *e)
+{
+    struct walk w = { .list = l, .flags = flags, .merge = l->count > 0 };
+    if (!l->taken_ns) {
+        struct timespec now;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        l->taken_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+    }
+    int r = walk_folder(&w, root, prefix, 0);
+    if (r == -E2BIG)
+        return error_set(e, r, "%s holds more than %zu files or %llu MiB", root, FILELIST_FILES,
+                         (unsigned long long)(FILELIST_BYTES >> 20));
+    return r < 0 ? error_set_errno(e, r, "cannot list the files of %s", root) : 0;
+}
+
+int filelist_add(struct filelist *l, const char *file, const char *path, struct error *e)
+{
+    struct stat st;
+    if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    char *name = strdup(path), *from = strdup(file);
+    if (name && from)
+        return append(l, name, from, &st);
+    free(name);
+    free(from);
+    return error_set_errno(e, -ENOMEM, "cannot list %s", file);
+}
+
+void filelist_drop(struct filelist *l, bool (*drop)(const struct filelist_entry *entry, void *arg),
+                   void *arg)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (!drop(&l->entries[i], arg)) {
+            l->entries[kept++] = l->entries[i];
+            continue;
+        }
+        free(l->entries[i].path);
+        free(l->entries[i].from);
+    }
+    l->count = kept;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct filelist_entry *)a)->path,
+                  ((const struct filelist_entry *)b)->path);
+}
+
+const struct filelist_entry *filelist_find(const struct filelist *l, const char *path)
+{
+    const struct filelist_entry key = { .path = (char *)(uintptr_t)path };
+    return l->count ? bsearch(&key, l->entries, l->count, sizeof key, by_path) : NULL;
+}
+
+static bool is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The contents; of a link that is listed as one, its target after a line that no file begins with
+ * by chance. */
+static int read_entry(const struct filelist_entry *entry, bool follow, char **ret, size_t *len)
+{
+    char target[PATH_MAX];
+    ssize_t n = follow ? -1 : readlink(entry->from, target, sizeof target);
+    if (n < 0)
+        return file_read(entry->from, (size_t)FILELIST_BYTES, ret, len);
+    int size = asprintf(ret, "codev symbolic link\n%.*s", (int)n, target);
+    if (size < 0)
+        return -ENOMEM;
+    *len = (size_t)size;
+    return 0;
+}
+
+static int hash_entry(struct filelist_entry *entry, bool follow, struct error *e)
+{
+    _cleanup_free_ char *data = NULL;
+    size_t len = 0;
+    int r = read_entry(entry, follow, &data, &len);
+    if (r == 0)
+        r = gitrepo_hash(data, len, entry->hash);
+    return r < 0 ? error_set_errno(e, r, "cannot read %s", entry->from) : 0;
+}
+
+/* Was its hash taken from a link followed? Lists are all of one kind; see filelist_walk's flags. */
+static bool follows(const struct filelist_entry *entry)
+{
+    struct stat st;
+    return is_link(entry->from) && stat(entry->from, &st) == 0 && st.st_ino == entry->ino;
+}
+
+static int take_id(struct filelist *l, struct error *e)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    for (size_t i = 0; i < l->count; i++) {
+        buf_printf(&text, "%s %s", l->entries[i].hash, l->entries[i].path);
+        buf_putc(&text, '\0');
+    }
+    int r = text.failed ? -ENOMEM : gitrepo_hash(buf_str(&text), text.len, l->id);
+    return r < 0 ? error_set_errno(e, r, "cannot hash a list of files") : 0;
+}
+
+static bool same_contents(const struct filelist *a, const struct filelist *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->entries[i].path, b->entries[i].path) != 0 ||
+            strcmp(a->entries[i].hash, b->entries[i].hash) != 0)
+            return false;
+    return true;
+}
+
+int filelist_hash(struct filelist *l, const struct filelist *known, struct error *e)
+{
+    if (l->count)
+        qsort(l->entries, l->count, sizeof *l->entries, by_path);
+    for (size_t i = 0; i < l->count; i++) {
+        struct filelist_entry *entry = &l->entries[i];
+        const struct filelist_entry *old = known ? filelist_find(known, entry->path) : NULL;
+        if (old && old->ino == entry->ino && old->size == entry->size &&
+            old->mtime_ns == entry->mtime_ns && entry->mtime_ns + RACY_NS < known->taken_ns) {
+            memcpy(entry->hash, old->hash, sizeof entry->hash);
+            continue;
+        }
+        int r = hash_entry(entry, follows(entry), e);
+        if (r < 0)
+            return r;
+    }
+    if (known && same_contents(l, known)) { /* starting libgit2 for the id alone costs 5 ms */
+        memcpy(l->id, known->id, sizeof l->id);
+        return 0;
+    }
+    return take_id(l, e);
+}
+
+/* --- records: HEAD, then HASH INODE SIZE MTIME PATH for each file, each ended by a NUL --- */
+
+#define HEAD "codev-trust 1 "
+
+static int parse_entry(char *line, struct filelist *l)
+{
+    struct filelist_entry entry = { 0 };
+    char *rest = line, *hash = strsep(&rest, " "), *ino = strsep(&rest, " ");
+    char *size = strsep(&rest, " "), *mtime = strsep(&rest, " ");
+    struct stat st = { 0 };
+    if (!rest || !*rest || strlen(hash) != sizeof entry.hash - 1 ||
+        parse_u64(ino, 0, UINT64_MAX, &entry.ino) < 0 ||
+        parse_u64(size, 0, FILELIST_BYTES, &entry.size) < 0 ||
+        parse_u64(mtime, 0, UINT64_MAX, &entry.mtime_ns) < 0)
+        return -EBADMSG;
+    st.st_size = (off_t)entry.size;
+    char *path = strdup(rest);
+    int r = path ? append(l, path, NULL, &st) : -ENOMEM;
+    if (r < 0)
+        return r;
+    struct filelist_entry *at = &l->entries[l->count - 1];
+    at->ino = entry.ino;
+    at->mtime_ns = entry.mtime_ns;
+    memcpy(at->hash, hash, sizeof at->hash);
+    return 0;
+}
+
+static int parse_record(char *text, size_t len, struct filelist *l)
+{
+    char *line = text, *end = text + len, *rest = text + strlen(HEAD);
+    if (len <= strlen(HEAD) || strncmp(text, HEAD, strlen(HEAD)) != 0 || end[-1] != '\0')
+        return -EBADMSG;
+    line += strlen(line) + 1;
+    char *taken = strsep(&rest, " "), *id = strsep(&rest, " ");
+    if (!rest || parse_u64(taken, 0, UINT64_MAX, &l->taken_ns) < 0 ||
+        strlen(id) != sizeof l->id - 1 || strlen(rest) >= sizeof l->folder || strchr(rest, '/'))
+        return -EBADMSG;
+    memcpy(l->id, id, sizeof l->id);
+    (void)snprintf(l->folder, sizeof l->folder, "%s", rest);
+    int r = 0;
+    while (r == 0 && line < end) {
+        size_t n = strlen(line) + 1;
+        r = parse_entry(line, l);
+        line += n;
+    }
+    return r;
+}
+
+int filelist_load(const char *path, struct filelist *ret)
+{
+    _cleanup_free_ char *text = NULL;
+    _cleanup_filelist_ struct filelist l = { 0 };
+    size_t len = 0;
+    int r = file_read(path, (size_t)8 << 20, &text, &len);
+    if (r == 0)
+        r = parse_record(text, len, &l);
+    if (r < 0)
+        return r == -ENOMEM ? r : -ENOENT;
+    *ret = l;
+    l = (struct filelist){ 0 };
+    return 0;
+}
+
+int filelist_save(const char *path, const struct filelist *l, struct error *e)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    buf_printf(&out, HEAD "%llu %s %s", (unsigned long long)l->taken_ns, l->id, l->folder);
+    buf_putc(&out, '\0');
+    for (size_t i = 0; i < l->count; i++) {
+        const struct filelist_entry *entry = &l->entries[i];
+        buf_printf(&out, "%s %llu %llu %llu %s", entry->hash, (unsigned long long)entry->ino,
+                   (unsigned long long)entry->size, (unsigned long long)entry->mtime_ns,
+                   entry->path);
+        buf_putc(&out, '\0');
+    }
+    int r = out.failed ? -ENOMEM : file_write_atomic(path, out.data, out.len, 0600);
+    return r < 0 ? error_set_errno(e, r, "cannot write %s", path) : 0;
+}
+
+/* --- copies --- */
+
+int filelist_put(const char *path, const char *text, size_t len)
+{
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return fd < 0 ? -errno : fd_write_all(fd, text, len);
+}
+
+static int copy_entry(const struct filelist_entry *entry, const char *to, struct error *e)
+{
+    _cleanup_free_ char *data = NULL;
+    _cleanup_free_ char *path = path_join(to, entry->path);
+    char hash[sizeof entry->hash] = "";
+    size_t len = 0;
+    if (!path)
+        return error_set_errno(e, -ENOMEM, "copy");
+    int r = file_read(entry->from, (size_t)FILELIST_BYTES, &data, &len);
+    if (r == 0 && *entry->hash)
+        r = gitrepo_hash(data, len, hash);
+    if (r == 0 && strcmp(hash, entry->hash) != 0)
+        return error_set(e, -EAGAIN, "%s changes while it is read", entry->from);
+    char *slash = strrchr(path, '/');
+    if (r == 0) {
+        *slash = '\0';
+        r = file_mkdir_p(path, 0755);
+        *slash = '/';
+    }
+    if (r == 0)
+        r = filelist_put(path, data, len);
+    return r < 0 ? error_set_errno(e, r, "cannot copy %s to %s", entry->from, path) : 0;
+}
+
+int filelist_copy(const struct filelist *l, const char *to, bool durable, struct error *e)
+{
+    _cleanup_free_ char *fresh = NULL;
+    if (asprintf(&fresh, "%s.new", to) < 0) {
+        fresh = NULL;
+        return error_set_errno(e, -ENOMEM, "cannot copy to %s", to);
+    }
+    int r = file_remove_tree(fresh);
+    if (r == 0)
+        r = file_mkdir_p(fresh, 0755);
+    if (r < 0)
+        return error_set_errno(e, r, "cannot make %s", fresh);
+    for (size_t i = 0; r == 0 && i < l->count; i++)
+        if (follows(&l->entries[i]) || !is_link(l->entries[i].from))
+            r = copy_entry(&l->entries[i], fresh, e);
+    _cleanup_fd_ int fd = r < 0 ? -1 : open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r == 0 && (fd < 0 || (durable && syncfs(fd) < 0) || file_remove_tree(to) < 0 ||
+                   rename(fresh, to) < 0))
+        r = error_set_errno(e, -errno, "cannot put %s in place", to);
+    if (r < 0)
+        (void)file_remove_tree(fresh);
+    return r;
+}

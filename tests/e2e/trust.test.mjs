@@ -1,0 +1,247 @@
+// What runs in OpenCode's own process comes from what a person accepted: codev-prepare alone, then
+// a whole pod.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { git, lookIntoOpenCode, makeWorld, tripwire } from "./lib/prepare-fixtures.mjs";
+import { startPod } from "./lib/pod.mjs";
+import { IS_ROOT, eventually, sh } from "./lib/util.mjs";
+
+// The kernel must separate: without Landlock nothing is asked for.
+const probe = makeTrusted({ after() {} });
+const on = (await probe.prepare()).code === 0 && fs.existsSync(path.join(probe.state, "trust"));
+fs.rmSync(probe.dir, { recursive: true, force: true });
+const skip = on ? false : "needs a kernel with Landlock";
+
+// The id of what waits, as codevctl writes it back.
+function accept(world, kind) {
+  const changes = fs.readFileSync(path.join(world.state, `trust/${kind}.changes`), "utf8");
+  fs.writeFileSync(path.join(world.state, `trust/${kind}.asked`), changes.split("\n")[0] + "\n");
+  return changes;
+}
+
+function makeTrusted(t) {
+  const world = makeWorld(t, { lock: null, pkg: { name: "@opencode/bridge-plugin", version: "1.0.0", type: "module", main: "dist/index.js", scripts: { build: "node build.cjs" } } });
+  world.state = path.join(world.dir, "state");
+  fs.mkdirSync(world.state, { mode: 0o700 });
+  world.clone();
+  const plain = world.prepare;
+  world.prepare = (env) => plain({ CODEV_STATE_DIR: world.state, CODEV_OPENCODE_SANDBOX: "agent", ...env });
+  world.entry = () => JSON.parse(world.read("opencode.json")).plugin[0].replace("file://", "");
+  world.loaded = () => fs.readFileSync(path.join(world.entry(), "dist/index.js"), "utf8");
+  world.config = (name) => path.join(world.runtime, "xdg-config/opencode", name);
+  return world;
+}
+const put = (file, text) => {
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, text);
+};
+const EVIL = 'export const Bridge = async () => ({ evil: "yes" });\n';
+
+test("the plugin: accepted at first, a change waits and is shown, accepted it counts", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const first = await world.prepare();
+  assert.equal(first.state, "ready", first.text);
+  assert.match(first.text, /the plugin is accepted: found at the first start/);
+  assert.ok(world.entry().startsWith(path.join(world.runtime, "xdg-config/codev/plugin-")), world.entry());
+  assert.equal(fs.readlinkSync(world.link), world.plugin, "the link leads to the sources");
+
+  put(world.at("src/index.js"), EVIL);
+  const wire = tripwire(world);
+  const changed = await world.prepare({ PATH: `${wire.PATH}` });
+  assert.ok(!wire.touched(), "nothing of it is run, not even its build");
+  assert.equal(changed.state, "ready");
+  assert.match(changed.trust.plugin, /changed since it was accepted \(1 files changed, 0 added, 0 removed\): codevctl trust plugin/);
+  assert.ok(!world.loaded().includes("evil"));
+
+  const shown = accept(world, "plugin");
+  assert.match(shown, /changed +\d+ bytes +[0-9a-f]{12} +src\/index.js\n/);
+  assert.match(shown, /^\+export const Bridge = async \(\) => \(\{ evil: "yes" \}\);$/m);
+  put(world.at("src/index.js"), EVIL + "// once more\n");
+  const raced = await world.prepare();
+  assert.ok(raced.trust.plugin, "what was accepted is what was shown, and nothing else");
+  assert.ok(!world.loaded().includes("evil"));
+  accept(world, "plugin");
+  const taken = await world.prepare();
+  assert.deepEqual(taken.trust, {}, taken.text);
+  assert.match(taken.text, /the plugin is accepted: accepted with codevctl trust/);
+  assert.ok(world.loaded().includes("once more"));
+  assert.equal(fs.readdirSync(path.join(world.state, "trust")).filter((n) => n.startsWith("plugin-")).length, 1);
+});
+
+test("what was built is not taken from the agent's hands", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  await world.prepare();
+  const good = world.loaded();
+  put(world.at("dist/index.js"), EVIL);
+  fs.rmSync(world.at("dist/.codev-stamp"));
+  await world.prepare();
+  assert.equal(world.loaded(), good, "a bundle alone changes nothing");
+  put(world.at("dist/index.js"), EVIL);
+  put(world.at("src/index.js"), fs.readFileSync(world.at("src/index.js"), "utf8") + "// mine\n");
+  await world.prepare();
+  accept(world, "plugin");
+  const taken = await world.prepare();
+  assert.deepEqual(taken.trust, {}, taken.text);
+  assert.match(world.loaded(), /\/\/ mine/, "built anew from what was shown");
+});
+
+test("a build that fails leaves the accepted one in use", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  await world.prepare();
+  const good = world.loaded();
+  put(world.at("build.cjs"), 'console.error("no such luck"); process.exit(1)');
+  await world.prepare();
+  accept(world, "plugin");
+  const failed = await world.prepare();
+  assert.equal(failed.state, "ready");
+  assert.match(failed.trust.plugin, /is not taken in: npm run build failed.*no such luck/);
+  assert.equal(world.loaded(), good);
+});
+
+test("a plugin that appears where none was waits; what plugin.url brings does not", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  fs.renameSync(world.repo, `${world.repo}.away`);
+  assert.equal((await world.prepare()).state, "missing");
+  fs.renameSync(`${world.repo}.away`, world.repo);
+  const waits = await world.prepare();
+  assert.equal(waits.state, "failed");
+  assert.match(waits.reason, /codevctl trust plugin/);
+  assert.ok(!/OPENCODE_CONFIG=/.test(world.read("opencode.env")));
+  fs.rmSync(world.repo, { recursive: true });
+  const cloned = await world.prepare({ CODEV_PLUGIN_URL: world.url });
+  assert.equal(cloned.state, "ready", cloned.text);
+  assert.match(cloned.text, /accepted: cloned from plugin.url/);
+});
+
+test("plugin.update: ff is taken in when it is what plugin.url has, and only then", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const env = { CODEV_PLUGIN_URL: world.url, CODEV_PLUGIN_UPDATE: "ff" };
+  await world.prepare(env);
+  const origin = path.join(world.origin, "plugins/opencode-bridge/src/index.js");
+  const upstream = (line) => {
+    fs.appendFileSync(origin, `// ${line}\n`);
+    world.commit(line);
+  };
+  upstream("second");
+  const taken = await world.prepare(env);
+  assert.match(taken.text, /accepted: fetched from plugin.url/);
+  assert.match(world.loaded(), /\/\/ second/);
+  // A change that git is told to overlook, beside a change of the origin.
+  put(world.at("package.json"), fs.readFileSync(world.at("package.json"), "utf8") + "\n");
+  git(world.repo, "update-index", "--assume-unchanged", "plugins/opencode-bridge/package.json");
+  upstream("third");
+  const hidden = await world.prepare(env);
+  assert.match(hidden.text, /fast-forwarded/);
+  assert.ok(hidden.trust.plugin, "not what the origin has");
+  assert.ok(!world.loaded().includes("third"));
+});
+
+test("plugin.url counts, not what .git/config says", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const env = { CODEV_PLUGIN_URL: world.url, CODEV_PLUGIN_UPDATE: "ff" };
+  await world.prepare(env);
+  const evil = path.join(world.dir, "evil");
+  sh("git", ["clone", "-q", world.origin, evil]);
+  put(path.join(evil, "plugins/opencode-bridge/src/index.js"), EVIL);
+  git(evil, "commit", "-qam", "evil");
+  git(world.repo, "remote", "set-url", "origin", `file://${evil}`);
+  git(world.repo, "config", `url.file://${evil}.insteadOf`, world.url);
+  const result = await world.prepare(env);
+  assert.deepEqual(result.trust, {}, result.text);
+  assert.ok(!world.loaded().includes("evil"));
+});
+
+test("the configuration: copied, a change waits, accepted it counts; the user's own files stay", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const own = path.join(world.home, ".config/opencode");
+  put(path.join(own, "opencode.json"), `{"username":"anna","plugin":["file://${world.plugin}"]}`);
+  put(path.join(own, "AGENTS.md"), "be kind\n");
+  put(path.join(world.home, "src/.opencode/plugin/mine.js"), "export const Mine = async () => ({});\n");
+  const first = await world.prepare();
+  assert.equal(first.state, "ready", first.text);
+  assert.match(world.read("opencode.env"), new RegExp(`^XDG_CONFIG_HOME=${world.runtime}/xdg-config$`, "m"));
+  assert.match(world.read("opencode.env"), /^CODEV_RESTORE_XDG_CONFIG_HOME=$/m);
+  assert.deepEqual(JSON.parse(fs.readFileSync(world.config("opencode.json"), "utf8")), { username: "anna", plugin: [] },
+    "the plugin is named by its copy alone");
+  assert.equal(fs.readFileSync(world.config("AGENTS.md"), "utf8"), "be kind\n");
+  assert.ok(fs.existsSync(world.config("plugin/mine.js")));
+  assert.ok(!fs.lstatSync(world.config("AGENTS.md")).isSymbolicLink());
+
+  put(path.join(own, "opencode.json"), '{"permission":"allow"}');
+  put(path.join(own, "plugin/evil.js"), EVIL);
+  put(path.join(world.home, "src/.opencode/plugin/mine.js"), EVIL);
+  fs.rmSync(path.join(own, "AGENTS.md"));
+  const changed = await world.prepare();
+  assert.match(changed.trust.config, /\(2 files changed, 1 added, 1 removed\): codevctl trust config/);
+  assert.ok(!fs.existsSync(world.config("plugin/evil.js")));
+  assert.ok(!fs.readFileSync(world.config("plugin/mine.js"), "utf8").includes("evil"));
+  assert.equal(JSON.parse(fs.readFileSync(world.config("opencode.json"), "utf8")).username, "anna");
+  assert.equal(fs.readFileSync(world.config("AGENTS.md"), "utf8"), "be kind\n");
+
+  const shown = accept(world, "config");
+  for (const line of [/^changed .* opencode.json$/m, /^added .* plugin\/evil.js$/m, /^removed .* AGENTS.md$/m, /^\+\{"permission":"allow"\}$/m])
+    assert.match(shown, line);
+  const taken = await world.prepare();
+  assert.deepEqual(taken.trust, {});
+  assert.ok(fs.existsSync(world.config("plugin/evil.js")));
+  assert.equal(fs.readFileSync(path.join(own, "opencode.json"), "utf8"), '{"permission":"allow"}', "byte for byte");
+});
+
+test("the user's OPENCODE_CONFIG is a part of it", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const file = path.join(world.home, "src/mine.json");
+  const env = { OPENCODE_CONFIG: file };
+  put(file, '{"username":"anna"}');
+  await world.prepare(env);
+  put(file, '{"username":"eve"}');
+  const changed = await world.prepare(env);
+  assert.ok(changed.trust.config);
+  assert.equal(JSON.parse(world.read("opencode.json")).username, "anna");
+  accept(world, "config");
+  await world.prepare(env);
+  assert.equal(JSON.parse(world.read("opencode.json")).username, "eve");
+});
+
+test("trust: always, no sandbox, no state folder: taken as it is", async (t) => {
+  for (const env of [{ CODEV_TRUST: "always" }, { CODEV_OPENCODE_SANDBOX: "none" }, { CODEV_STATE_DIR: "" }]) {
+    const world = makeTrusted(t);
+    await world.prepare(env);
+    put(world.at("src/index.js"), EVIL);
+    const result = await world.prepare(env);
+    assert.deepEqual(result.trust, {});
+    assert.equal(world.entry(), world.plugin);
+    assert.ok(world.loaded().includes("evil"));
+  }
+});
+
+test("an unchanged plugin and configuration are quick", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  for (let i = 0; i < 40; i++) put(path.join(world.home, `.config/opencode/agent/a${i}.md`), "x".repeat(2000));
+  const wire = tripwire(world);
+  await world.prepare();
+  const runs = [];
+  await eventually("the files are old enough for the shortcut", async () => {
+    const again = await world.prepare({ PATH: wire.PATH });
+    runs.push(again.elapsed_ms);
+    assert.deepEqual(again.trust, {});
+    return runs.length > 4 && Math.min(...runs) < 20;
+  });
+  assert.ok(!wire.touched());
+  t.diagnostic(`elapsed_ms: ${runs.join(" ")}`);
+});
+
+test("OpenCode loads the copies, once each, at once, offline", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  put(path.join(world.home, ".config/opencode/plugin/mine.js"),
+    'import fs from "node:fs";\nexport const Mine = async () => { fs.appendFileSync(process.env.PLUGIN_LOG, "mine\\n"); return {}; };\n');
+  await world.prepare();
+  put(path.join(world.home, ".config/opencode/plugin/mine.js"), 'throw new Error("not this one")');
+  // As in its sandbox: it may not write there. Nor is there a registry to be asked.
+  const seen = await lookIntoOpenCode(world, { env: { OPENCODE_DISABLE_PROJECT_CONFIG: "1" } });
+  assert.equal(seen.status, 200, JSON.stringify(seen));
+  assert.equal(seen.loads.filter((line) => line === "mine").length, 1, JSON.stringify(seen));
+  assert.equal(seen.bridges, 1, JSON.stringify(seen));
+  assert.ok(seen.first_ms < 15000, "no install is waited for");
+});
