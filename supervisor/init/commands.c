@@ -151,10 +151,11 @@ static void run_logs(const struct request *r)
         return;
     }
     (void)snprintf(r->c->service, sizeof r->c->service, "%s", r->words[1]);
-    r->c->mode = follow ? CONNECTION_LOGS : CONNECTION_ANSWER;
-    _cleanup_buf_ struct buf out = BUF_INIT_MAX(CONTROL_OUT_MAX);
-    logs_tail(&r->sv->logs, channel, n, &out);
-    connection_send(r->c, buf_str(&out), out.len);
+    r->c->mode = follow ? CONNECTION_LOGS : CONNECTION_TAIL;
+    logs_reader(&r->sv->logs, &r->c->reader, channel, n);
+    if (follow)
+        r->c->reader.until = UINT64_MAX;
+    connection_logs(r->c);
 }
 
 static void put_check(struct jsonw *w, const struct service *s, const struct plan_check *c,

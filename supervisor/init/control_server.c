@@ -27,12 +27,28 @@ static void on_deadline(struct timer *t)
     drop(t->arg);
 }
 
+/* Log lines come from the rings as the peer reads, so that many who do not read cost little. False
+ * when there is none for now. */
+static bool refill(struct connection *c)
+{
+    struct logs *l = &c->server->sv->logs;
+    bool all = strcmp(c->service, "*") == 0;
+    const struct log_channel *only = all ? NULL : logs_find(l, c->service);
+    if (c->mode != CONNECTION_TAIL && (c->mode != CONNECTION_LOGS || !c->behind))
+        return false;
+    bool more = (all || only) && logs_read(l, &c->reader, only, CONTROL_LOGS_CHUNK, &c->out);
+    if (!more && c->mode == CONNECTION_TAIL)
+        c->mode = CONNECTION_ANSWER;
+    c->behind = more;
+    return c->out.len > 0;
+}
+
 /* Writes what the peer takes; arms the deadline for the rest. */
 static void flush(struct connection *c)
 {
     struct loop *loop = &c->server->sv->loop;
-    size_t before = c->out.len;
-    while (c->out.len) {
+    bool progress = false;
+    while (c->out.len || refill(c)) {
         ssize_t n = send(c->source.fd, c->out.data, c->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -43,6 +59,7 @@ static void flush(struct connection *c)
             return;
         }
         buf_consume(&c->out, (size_t)n);
+        progress = true;
     }
     if (!c->out.len && c->mode == CONNECTION_ANSWER) {
         drop(c);
@@ -51,7 +68,7 @@ static void flush(struct connection *c)
     if (!c->out.len) {
         timer_clear(&c->deadline);
         buf_release(&c->out);
-    } else if (c->out.len != before || !c->deadline.due_ms) {
+    } else if (progress || !c->deadline.due_ms) {
         timer_set(loop, &c->deadline, CONTROL_DEADLINE_MS);
     }
     (void)loop_change(loop, &c->source, EPOLLIN | (c->out.len ? EPOLLOUT : 0));
@@ -67,11 +84,26 @@ void connection_send(struct connection *c, const char *data, size_t len)
         flush(c);
 }
 
+void connection_logs(struct connection *c)
+{
+    c->behind = true;
+    flush(c);
+}
+
+/* What all of them have not read yet. */
+static size_t waiting(const struct control_server *s)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        sum += s->connections[i].out.len;
+    return sum;
+}
+
 void connection_answer(struct connection *c, const struct buf *json)
 {
     c->mode = CONNECTION_ANSWER;
-    if (json->failed || buf_append(&c->out, json->data, json->len) < 0 ||
-        buf_putc(&c->out, '\n') < 0)
+    if (json->failed || waiting(c->server) + json->len > CONTROL_OUT_MAX ||
+        buf_append(&c->out, json->data, json->len) < 0 || buf_putc(&c->out, '\n') < 0)
         drop(c);
     else
         flush(c);
@@ -136,7 +168,7 @@ static void read_rest(struct connection *c)
 {
     char chunk[1024];
     ssize_t n = recv(c->source.fd, chunk, sizeof chunk, MSG_DONTWAIT);
-    if (n == 0 && c->mode == CONNECTION_ANSWER)
+    if (n == 0 && (c->mode == CONNECTION_ANSWER || c->mode == CONNECTION_TAIL))
         (void)loop_change(&c->server->sv->loop, &c->source,
                           EPOLLOUT); /* half closed: still reads */
     else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
@@ -194,6 +226,7 @@ static void welcome(struct control_server *s, int fd)
     }
     c->source.fd = fd;
     c->mode = CONNECTION_REQUEST;
+    c->behind = false;
     c->in = BUF_INIT_MAX(CONTROL_ANNOTATE_MAX + 8192);
     c->out = BUF_INIT_MAX(CONTROL_OUT_MAX);
     if (loop_add(&s->sv->loop, &c->source, EPOLLIN) < 0) {
@@ -295,7 +328,7 @@ void control_close(struct control_server *c)
 
 static void send_line(struct connection *c, const char *data, size_t len)
 {
-    if (c->out.len + len > CONTROL_FOLLOW_MAX && c->out.len)
+    if (c->out.len + len > CONTROL_EVENTS_MAX && c->out.len)
         drop(c); /* it does not read */
     else
         connection_send(c, data, len);
@@ -313,6 +346,19 @@ void control_event(struct control_server *c, const struct buf *json)
     }
 }
 
+/* One who reads as fast as lines come gets them from here, the others from the rings. */
+static void follow(struct connection *c, const char *line, size_t len)
+{
+    if (c->behind)
+        return;
+    if (c->out.len) {
+        c->behind = true;
+        return;
+    }
+    c->reader.seq = c->server->sv->logs.seq + 1;
+    connection_send(c, line, len);
+}
+
 void control_log_line(void *server, const struct log_channel *channel, const char *line, size_t len)
 {
     struct control_server *c = server;
@@ -320,7 +366,7 @@ void control_log_line(void *server, const struct log_channel *channel, const cha
         struct connection *n = &c->connections[i];
         if (n->source.fd >= 0 && n->mode == CONNECTION_LOGS &&
             (strcmp(n->service, "*") == 0 || strcmp(n->service, channel->name) == 0))
-            send_line(n, line, len);
+            follow(n, line, len);
     }
 }
 

@@ -3,14 +3,16 @@
 #pragma once
 
 #include "base/core/buf.h"
+#include "supervisor/init/logs.h"
 #include "supervisor/init/loop.h"
 
 #define CONTROL_CONNECTIONS  32
 #define CONTROL_LINE_MAX     4096
 #define CONTROL_ANNOTATE_MAX 16384
 #define CONTROL_DEADLINE_MS  5000
-#define CONTROL_OUT_MAX      ((size_t)8 << 20) /* one answer */
-#define CONTROL_FOLLOW_MAX   ((size_t)1 << 20) /* what a follower may lag behind */
+#define CONTROL_OUT_MAX      ((size_t)8 << 20)   /* one answer, and all that wait together */
+#define CONTROL_EVENTS_MAX   ((size_t)128 << 10) /* what a reader of events may lag behind */
+#define CONTROL_LOGS_CHUNK   ((size_t)32 << 10)  /* of the rings, copied for one reader */
 #define CONTROL_WORDS_MAX    8
 
 struct supervisor;
@@ -20,6 +22,7 @@ enum connection_mode {
     CONNECTION_REQUEST, /* its line has not come yet */
     CONNECTION_ANSWER,  /* closes when all is written */
     CONNECTION_RELOAD,  /* waits for the end of a reload */
+    CONNECTION_TAIL,    /* gets log lines up to the last one of now */
     CONNECTION_LOGS,    /* follows */
     CONNECTION_EVENTS,
 };
@@ -30,7 +33,9 @@ struct connection {
     struct timer deadline;
     struct buf in, out;
     enum connection_mode mode;
-    char service[64]; /* CONNECTION_LOGS: "*" for all */
+    char service[64]; /* of logs: "*" for all */
+    struct log_reader reader;
+    bool behind; /* of CONNECTION_LOGS: there are lines in the rings that it has not had */
 };
 
 struct control_server {
@@ -63,6 +68,8 @@ void connection_error(struct connection *c, const char *code, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 /* Appends raw bytes; the connection is dropped when it lags too far behind. */
 void connection_send(struct connection *c, const char *data, size_t len);
+/* Sends what is in the rings from c->reader on, as fast as the peer reads. */
+void connection_logs(struct connection *c);
 
 /* --- commands.c --- */
 void command_run(struct supervisor *sv, struct connection *c, char *line);

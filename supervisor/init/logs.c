@@ -5,13 +5,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/file.h"
 
-#define READ_ROUND ((size_t)64 << 10) /* bytes of one stream before the others get their turn */
+#define TURN_LINES 256  /* of one stream before the others get their turn */
+#define ROUND_US   2000 /* for all of them, before everything else gets its own */
 
 static int64_t wall_us(void)
 {
@@ -20,8 +23,9 @@ static int64_t wall_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static void ring_put(struct buf *ring, uint64_t seq, const char *line, size_t len)
+static void ring_put(struct log_channel *c, uint64_t seq, const char *line, size_t len)
 {
+    struct buf *ring = &c->ring;
     struct log_entry entry = { .seq = seq, .len = (uint32_t)len };
     size_t need = sizeof entry + len;
     if (ring->len + need > LOG_RING_MAX) {
@@ -31,6 +35,7 @@ static void ring_put(struct buf *ring, uint64_t seq, const char *line, size_t le
             struct log_entry old;
             memcpy(&old, ring->data + drop, sizeof old);
             drop += sizeof old + old.len;
+            c->lost_seq = old.seq;
         }
         buf_consume(ring, drop);
     }
@@ -93,7 +98,7 @@ static void emit(struct log_channel *c, struct log_record *r)
         l->output.dropped_total++;
         return;
     }
-    ring_put(&c->ring, r->seq, json.data, json.len);
+    ring_put(c, r->seq, json.data, json.len);
     if (!l->holding || !hold(l, r, &json))
         output_line(&l->output, shown->data, shown->len);
     if (l->on_line)
@@ -151,11 +156,16 @@ static void stream_emit(struct log_stream *s, size_t len, bool partial)
     emit(c, &r);
 }
 
-/* Splits what has been read into lines. */
-static void stream_lines(struct log_stream *s)
+/* Splits what has been read into lines, so many of them. */
+static void stream_lines(struct log_stream *s, size_t most)
 {
     size_t from = 0;
-    while (from < s->line.len) {
+    s->more = false;
+    for (size_t n = 0; from < s->line.len; n++) {
+        if (n == most) {
+            s->more = true;
+            break;
+        }
         char *at = s->line.data + from;
         size_t left = s->line.len - from;
         const char *newline = memchr(at, '\n', left);
@@ -183,33 +193,82 @@ static void stream_lines(struct log_stream *s)
         buf_release(&s->line); /* quiet services cost no memory */
 }
 
-/* Reads one chunk. False when there is nothing more for now. */
-static bool stream_read(struct log_stream *s)
+/* Reads one chunk. The bytes of it; 0 when there is nothing more for now. */
+static size_t stream_read(struct log_stream *s, size_t most_lines)
 {
     char chunk[LOGLINE_MAX];
-    ssize_t n = read(s->source.fd, chunk, sizeof chunk);
-    if (n < 0)
-        return errno == EINTR;
-    if (n == 0)
-        return false;
-    if (buf_append(&s->line, chunk, (size_t)n) < 0) {
-        s->channel->logs->output.dropped++;
-        s->channel->logs->output.dropped_total++;
-        buf_release(&s->line);
-        return true;
+    ssize_t n;
+    do
+        n = read(s->source.fd, chunk, sizeof chunk);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return 0;
+    if (buf_append(&s->line, chunk, (size_t)n) == 0) {
+        stream_lines(s, most_lines);
+        return (size_t)n;
     }
-    stream_lines(s);
+    s->channel->logs->output.dropped++;
+    s->channel->logs->output.dropped_total++;
+    buf_release(&s->line);
+    s->more = false;
+    return (size_t)n;
+}
+
+/* To the end of the queue. */
+static void queue(struct log_stream *s)
+{
+    struct logs *l = s->channel->logs;
+    struct log_stream **at = &l->turns;
+    if (s->queued)
+        return;
+    while (*at)
+        at = &(*at)->next_turn;
+    *at = s;
+    s->next_turn = NULL;
+    s->queued = l->loop->more_work = true;
+}
+
+static void unqueue(struct log_stream *s)
+{
+    for (struct log_stream **at = &s->channel->logs->turns; *at; at = &(*at)->next_turn) {
+        if (*at == s) {
+            *at = s->next_turn;
+            break;
+        }
+    }
+    s->queued = false;
+}
+
+/* One turn. True when there is more. */
+static bool stream_turn(struct log_stream *s)
+{
+    if (!s->channel->pid && s->channel->find_pid)
+        s->channel->find_pid(s->channel);
+    if (!s->more)
+        return stream_read(s, TURN_LINES) > 0;
+    stream_lines(s, TURN_LINES);
     return true;
+}
+
+/* Whoever writes as fast as it can, in lines as short as they may be, takes neither the turns of
+ * the others nor the time of a request. */
+static bool on_work(void *arg)
+{
+    struct logs *l = arg;
+    uint64_t until = clock_mono_us() + ROUND_US;
+    while (l->turns && clock_mono_us() < until) {
+        struct log_stream *s = l->turns;
+        unqueue(s);
+        if (stream_turn(s))
+            queue(s);
+    }
+    return l->turns != NULL;
 }
 
 static void on_readable(struct source *source, uint32_t events)
 {
-    struct log_stream *s = source->arg;
     (void)events;
-    if (!s->channel->pid && s->channel->find_pid)
-        s->channel->find_pid(s->channel);
-    for (size_t n = 0; n < READ_ROUND / LOGLINE_MAX && stream_read(s); n++)
-        continue;
+    queue(source->arg);
 }
 
 static int stream_open(struct log_stream *s, struct log_channel *c, const char *name,
@@ -241,6 +300,7 @@ static void stream_close(struct log_stream *s)
 {
     if (!s->channel)
         return;
+    unqueue(s);
     loop_close(s->channel->logs->loop, &s->source);
     if (s->write_fd >= 0)
         (void)close(s->write_fd);
@@ -274,7 +334,7 @@ void log_channel_resume(struct log_channel *c, bool err, bool split, const char 
     struct log_stream *s = err ? &c->err : &c->out;
     s->split = split;
     if (buf_append(&s->line, data, len) == 0)
-        stream_lines(s);
+        stream_lines(s, SIZE_MAX);
 }
 
 void log_channel_save(const struct log_channel *c, struct log_fds *ret)
@@ -297,10 +357,16 @@ void log_channel_close(struct log_channel *c)
     }
 }
 
+/* What is in the pipe now: somebody who still holds it may write on and on. */
 static void stream_drain(struct log_stream *s)
 {
-    for (size_t n = 0; s->source.fd >= 0 && n < 1024 && stream_read(s); n++)
-        continue;
+    int left = 0;
+    if (s->more)
+        stream_lines(s, SIZE_MAX);
+    if (s->source.fd >= 0 && ioctl(s->source.fd, FIONREAD, &left) < 0)
+        left = 0;
+    for (size_t n = 1; n && left > 0; left -= (int)n)
+        n = stream_read(s, SIZE_MAX);
     if (s->line.len) {
         stream_emit(s, s->line.len, false);
         buf_release(&s->line);
@@ -354,29 +420,86 @@ static uint64_t tail_start(const struct logs *l, const struct log_channel *only,
     return low;
 }
 
-void logs_tail(struct logs *l, const struct log_channel *only, size_t n, struct buf *out)
+static uint64_t lost(const struct logs *l, const struct log_channel *only)
 {
-    uint64_t from = tail_start(l, only, n);
+    uint64_t last = 0;
+    for (const struct log_channel *c = l->channels; c; c = c->next)
+        if ((!only || c == only) && c->lost_seq > last)
+            last = c->lost_seq;
+    return last;
+}
+
+void logs_reader(const struct logs *l, struct log_reader *ret, const struct log_channel *only,
+                 size_t n)
+{
+    *ret = (struct log_reader){
+        .seq = tail_start(l, only, n),
+        .until = l->seq,
+        .lost = lost(l, only),
+    };
+}
+
+/* Every cursor to the first line that it has not had. */
+static void seek(struct logs *l, uint64_t seq)
+{
     for (struct log_channel *c = l->channels; c; c = c->next) {
         struct log_entry e;
-        c->cursor = only && c != only ? c->ring.len : 0;
-        while (entry_at(&c->ring, c->cursor, &e) && e.seq < from)
+        c->cursor = 0;
+        while (entry_at(&c->ring, c->cursor, &e) && e.seq < seq)
             c->cursor += sizeof e + e.len;
     }
-    for (;;) {
-        struct log_channel *first = NULL;
-        struct log_entry e, least = { 0 };
-        for (struct log_channel *c = l->channels; c; c = c->next) {
-            if (entry_at(&c->ring, c->cursor, &e) && (!first || e.seq < least.seq)) {
-                first = c;
-                least = e;
-            }
-        }
-        if (!first ||
-            buf_append(out, first->ring.data + first->cursor + sizeof least, least.len) < 0)
-            return;
-        first->cursor += sizeof least + least.len;
+}
+
+/* The channel with the oldest line at its cursor; NULL: there is none. */
+static struct log_channel *oldest(struct logs *l, const struct log_channel *only,
+                                  struct log_entry *ret)
+{
+    struct log_channel *first = NULL;
+    for (struct log_channel *c = l->channels; c; c = c->next) {
+        struct log_entry e;
+        if ((only && c != only) || !entry_at(&c->ring, c->cursor, &e) ||
+            (first && e.seq >= ret->seq))
+            continue;
+        first = c;
+        *ret = e;
     }
+    return first;
+}
+
+static void say_skipped(struct logs *l, struct buf *out)
+{
+    static const char text[] = "this reader is too slow: lines were left out";
+    struct log_record r = {
+        .level = LOG_LEVEL_WARN,
+        .wall_us = wall_us(),
+        .service = l->own.name,
+        .pid = l->own.pid,
+        .msg = text,
+        .len = sizeof text - 1,
+        .boot_id = l->boot_id,
+        .seq = l->seq,
+    };
+    logline_json(out, &r);
+}
+
+bool logs_read(struct logs *l, struct log_reader *r, const struct log_channel *only, size_t most,
+               struct buf *out)
+{
+    struct log_entry e;
+    uint64_t gone = lost(l, only);
+    if (gone > r->lost && gone >= r->seq)
+        say_skipped(l, out);
+    r->lost = gone;
+    seek(l, r->seq);
+    for (struct log_channel *c; (c = oldest(l, only, &e)) && e.seq <= r->until;) {
+        if (out->len && (out->len >= most || out->len + e.len > most))
+            return true;
+        if (buf_append(out, c->ring.data + c->cursor + sizeof e, e.len) < 0)
+            return false;
+        c->cursor += sizeof e + e.len;
+        r->seq = e.seq + 1;
+    }
+    return false;
 }
 
 static void on_drained(struct output *o, uint64_t dropped)
@@ -389,6 +512,8 @@ int logs_init(struct logs *l, struct loop *loop)
 {
     *l = (struct logs){ .loop = loop, .level = LOG_LEVEL_INFO };
     l->text = isatty(STDOUT_FILENO) == 1;
+    loop->work = on_work;
+    loop->work_arg = l;
     int r = output_init(&l->output, loop);
     l->output.on_drained = on_drained;
     l->output.arg = l;

@@ -20,6 +20,9 @@ struct log_stream {
     struct buf line;
     size_t done; /* bytes of `line` that are emitted already, while it is split into lines */
     bool split;  /* the line in `line` is the rest of a longer one */
+    bool more;   /* `line` may hold whole lines yet */
+    bool queued;
+    struct log_stream *next_turn;
 };
 
 /* Of one service. Its pipes live as long as it does, over all its restarts. */
@@ -30,8 +33,9 @@ struct log_channel {
     void (*find_pid)(struct log_channel *c); /* asked when there are lines and pid is 0; or NULL */
     void *arg;
     struct log_stream out, err;
-    struct buf ring; /* entries: struct log_entry, then the line */
-    size_t cursor;   /* of logs_tail() */
+    struct buf ring;   /* entries: struct log_entry, then the line */
+    size_t cursor;     /* of logs_read() */
+    uint64_t lost_seq; /* the last line that the ring had to give up */
     struct log_channel *next;
 };
 
@@ -39,6 +43,11 @@ struct log_entry {
     uint64_t seq;
     uint32_t len; /* of the line that follows, newline included */
     uint32_t padding;
+};
+
+struct log_reader {
+    uint64_t seq, until; /* the next line, the last one */
+    uint64_t lost;       /* the last line that was given up before the last reading */
 };
 
 struct logs {
@@ -53,6 +62,7 @@ struct logs {
     uint64_t seq;
     struct log_channel own; /* "init" */
     struct log_channel *channels;
+    struct log_stream *turns; /* those that have something to read, in the order of their turns */
     /* Called for each line as it is written, in JSON form. */
     void (*on_line)(void *arg, const struct log_channel *c, const char *line, size_t len);
     void *on_line_arg;
@@ -81,8 +91,15 @@ void log_channel_close(struct log_channel *c);
 /* Reads what is there and ends unfinished lines: when its processes are gone. */
 void log_channel_drain(struct log_channel *c);
 
-/* Appends the last `n` lines of one channel (NULL: of all, in order) to `out`. */
-void logs_tail(struct logs *l, const struct log_channel *only, size_t n, struct buf *out);
+/* Reads one channel (NULL: all, in order) from its `n`-th last line on to the last one of now, or
+ * to `until`, when that is set to something else. */
+void logs_reader(const struct logs *l, struct log_reader *ret, const struct log_channel *only,
+                 size_t n);
+/* Appends the next lines to `out`, as long as there are not `most` bytes in it. True when there are
+ * more. Lines that the ring gave up before they were read are left out, which a line of its own
+ * says. */
+bool logs_read(struct logs *l, struct log_reader *r, const struct log_channel *only, size_t most,
+               struct buf *out);
 struct log_channel *logs_find(struct logs *l, const char *name);
 
 /* PID 1's own lines. */

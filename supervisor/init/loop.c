@@ -87,6 +87,8 @@ static struct timer *earliest(const struct loop *l)
 static int wait_ms(const struct loop *l)
 {
     const struct timer *t = earliest(l);
+    if (l->more_work)
+        return 0;
     if (!t)
         return -1;
     uint64_t now = clock_mono_ms();
@@ -120,5 +122,7 @@ int loop_once(struct loop *l)
     }
     l->batch_count = 0;
     run_timers(l);
+    if (l->more_work)
+        l->more_work = l->work(l->work_arg);
     return 0;
 }

@@ -30,6 +30,11 @@ struct loop {
     struct timer *timers; /* every timer that was ever set; few, so looking at all is cheapest */
     struct epoll_event batch[LOOP_BATCH];
     int batch_count;
+    /* What can wait for its turn: called once in each round, behind all else, while it says that
+     * there is more. NULL: nothing. */
+    bool (*work)(void *arg);
+    void *work_arg;
+    bool more_work; /* set by whoever has some */
     bool stop;
 };
 

@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t at = 0, n; at < text.len; at += n) {
         n = step < text.len - at ? step : text.len - at;
         REQUIRE(buf_append(&c.out.line, text.data + at, n) == 0);
-        stream_lines(&c.out);
+        stream_lines(&c.out, SIZE_MAX);
         REQUIRE(c.out.line.len <= LOGLINE_MAX);
     }
     log_channel_drain(&c);
@@ -125,7 +125,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(!text.len || memcmp(seen.text.data, text.data, text.len) == 0);
     }
     _cleanup_buf_ struct buf tail = BUF_INIT;
-    logs_tail(&l, &c, 3, &tail);
+    struct log_reader r;
+    logs_reader(&l, &r, &c, 3);
+    REQUIRE(!logs_read(&l, &r, &c, SIZE_MAX, &tail));
     REQUIRE(!tail.len || tail.data[tail.len - 1] == '\n');
     buf_release(&seen.text);
     log_channel_close(&c);

@@ -360,6 +360,13 @@ START_TEST(a_long_line_is_split_and_marked)
 }
 END_TEST
 
+static void tail(const struct log_channel *only, size_t n, struct buf *out)
+{
+    struct log_reader r;
+    logs_reader(&logs, &r, only, n);
+    ck_assert(!logs_read(&logs, &r, only, SIZE_MAX, out));
+}
+
 START_TEST(the_ring_keeps_the_newest_lines)
 {
     char line[128];
@@ -376,20 +383,66 @@ START_TEST(the_ring_keeps_the_newest_lines)
     }
     ck_assert_uint_le(channel.ring.len, LOG_RING_MAX);
     ck_assert_uint_ge(channel.ring.len, LOG_RING_MAX / 2);
-    logs_tail(&logs, &channel, 3, &out);
+    tail(&channel, 3, &out);
     ck_assert_uint_eq(count(out.data, "\n"), 3);
     ck_assert_ptr_nonnull(strstr(out.data, "line 4997 "));
     ck_assert_ptr_nonnull(strstr(out.data, "line 4999 "));
     buf_reset(&out);
-    logs_tail(&logs, NULL, 1000000, &out);
+    tail(NULL, 1000000, &out);
     ck_assert_ptr_nonnull(strstr(out.data, "in between"));
     ck_assert_ptr_nonnull(strstr(out.data, "line 4999 "));
     buf_reset(&out);
-    logs_tail(&logs, logs_find(&logs, "init"), 5, &out);
+    tail(logs_find(&logs, "init"), 5, &out);
     ck_assert_uint_eq(count(out.data, "\n"), 1);
     buf_reset(&out);
-    logs_tail(&logs, NULL, 0, &out);
+    tail(NULL, 0, &out);
     ck_assert_uint_eq(out.len, 0);
+}
+END_TEST
+
+static void write_lines(int from, int to)
+{
+    char line[128];
+    for (int i = from; i < to; i++) {
+        int n = snprintf(line, sizeof line, "line %d %060d\n", i, i);
+        child_writes(line, (size_t)n);
+        if (i % 100 == 99) {
+            settle();
+            free(stdout_text());
+        }
+    }
+}
+
+START_TEST(a_reader_gets_all_in_pieces_and_hears_of_what_it_missed)
+{
+    struct log_reader r;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    static const char skipped[] = "this reader is too slow: lines were left out";
+    size_t lines = 0, rounds = 0;
+    write_lines(0, 5000);
+    logs_reader(&logs, &r, NULL, 600);
+    for (bool more = true; more; rounds++) {
+        more = logs_read(&logs, &r, NULL, 4096, &out);
+        ck_assert_uint_le(out.len, 4096);
+        lines += count(buf_str(&out), "\n");
+        ck_assert_ptr_null(strstr(buf_str(&out), skipped));
+        buf_reset(&out);
+    }
+    ck_assert_uint_eq(lines, 600);
+    ck_assert_uint_gt(rounds, 10);
+    logs_reader(&logs, &r, NULL, 600);
+    r.until = UINT64_MAX;
+    ck_assert(logs_read(&logs, &r, NULL, 4096, &out));
+    buf_reset(&out);
+    write_lines(5000, 10000); /* the ring holds some 1500 */
+    ck_assert(logs_read(&logs, &r, NULL, 4096, &out));
+    ck_assert_ptr_nonnull(strstr(buf_str(&out), skipped));
+    buf_reset(&out);
+    while (logs_read(&logs, &r, NULL, 65536, &out)) {
+        ck_assert_ptr_null(strstr(buf_str(&out), skipped));
+        buf_reset(&out);
+    }
+    ck_assert_ptr_nonnull(strstr(buf_str(&out), "line 9999 "));
 }
 END_TEST
 
@@ -461,6 +514,7 @@ int main(void)
     tcase_add_test(live, lines_come_whole_however_they_are_written);
     tcase_add_test(live, a_long_line_is_split_and_marked);
     tcase_add_test(live, the_ring_keeps_the_newest_lines);
+    tcase_add_test(live, a_reader_gets_all_in_pieces_and_hears_of_what_it_missed);
     tcase_add_test(live, a_blocked_stdout_loses_lines_counts_them_and_says_so);
     tcase_add_test(live, a_reader_that_is_gone_is_no_disaster);
     suite_add_tcase(s, pure);
