@@ -3,7 +3,7 @@ ARG DEBIAN=bookworm-slim
 
 FROM debian:${DEBIAN} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        gcc libc6-dev make pkg-config git ca-certificates nodejs npm binutils \
+        gcc libc6-dev musl-tools make pkg-config git ca-certificates nodejs npm binutils \
         libcurl4-openssl-dev libwebsockets-dev libcjson-dev libgit2-dev libseccomp-dev libuv1-dev \
         libyaml-dev libsqlite3-dev check \
     && rm -rf /var/lib/apt/lists/*

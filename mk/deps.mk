@@ -1,6 +1,6 @@
 # `make deps`: everything a fresh Debian 12 needs to build, run and test. Repeating it costs nothing.
 
-DEBIAN_BUILD := gcc libc6-dev make pkg-config git ca-certificates \
+DEBIAN_BUILD := gcc libc6-dev musl-tools make pkg-config git ca-certificates \
 	libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libgit2-dev \
 	libseccomp-dev libuv1-dev libyaml-dev libsqlite3-dev check
 DEBIAN_RUN := nodejs npm ripgrep util-linux procps

@@ -35,6 +35,21 @@ CFLAGS   ?= -O2 -g
 ALL_CFLAGS := -std=gnu17 $(WARN) $(HARDEN) $(SANFLAGS) -fPIE $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed $(SANFLAGS) $(LDFLAGS)
 
+# What codev-init alone is built with (see mk/build.mk): musl where its wrapper of gcc is installed;
+# STATIC=0 forgoes it. The kernel's headers come last, so that musl's own are taken first. The
+# wrapper knows no static position-independent program, hence the start files.
+MUSL_DIR := /usr/lib/$(shell uname -m)-linux-musl
+STATIC ?= 1
+ifeq (gcc 1,$(notdir $(CC)) $(STATIC)$(SANITIZE))
+STATIC_CC := $(and $(wildcard $(MUSL_DIR)/rcrt1.o),$(shell command -v musl-gcc))
+endif
+STATIC_CPPFLAGS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+# The same files are checked with the usual libc too; musl's CMSG_NXTHDR() is not clean by that.
+STATIC_CFLAGS := -Wno-sign-conversion -ffunction-sections -fdata-sections
+STATIC_LDFLAGS := -static -nostartfiles $(MUSL_DIR)/rcrt1.o $(MUSL_DIR)/crti.o \
+	-Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id \
+	$(MUSL_DIR)/crtn.o
+
 ifeq ($(V),1)
 Q :=
 say = @:

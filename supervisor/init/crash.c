@@ -235,6 +235,9 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 
 /* --- before --- */
 
+/* The linker's name for the program's first byte; a static program has no header that says it. */
+extern const char __ehdr_start __attribute__((visibility("hidden")));
+
 /* Where the program lies in memory, and which build of it this is. */
 static void find_image(void)
 {
@@ -242,8 +245,8 @@ static void find_image(void)
     const ElfW(Phdr) *p = (const ElfW(Phdr) *)headers; /* NOLINT: the kernel's word for it */
     size_t n = getauxval(AT_PHNUM);
     for (size_t i = 0; p && i < n; i++)
-        if (p[i].p_type == PT_PHDR)
-            armed.base = headers - p[i].p_vaddr;
+        if (p[i].p_type == PT_LOAD && p[i].p_offset == 0)
+            armed.base = (uintptr_t)&__ehdr_start - p[i].p_vaddr;
     for (size_t i = 0; p && i < n; i++) {
         if (p[i].p_type != PT_NOTE)
             continue;
@@ -366,7 +369,7 @@ static const char *map_state(int fd, size_t *ret_size)
 int crash_inherited(struct crash_fault *ret)
 {
     const char *text = getenv(ADOPT_VARIABLE);
-    uint64_t n;
+    uint64_t n = 0;
     size_t size = 0;
     bool number = text && parse_u64(text, 3, 1 << 20, &n) == 0;
     environ_wipe(ADOPT_VARIABLE);

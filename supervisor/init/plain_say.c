@@ -1,7 +1,7 @@
 /* Without stdio, which would cost a plain init a third of its memory. */
 #include "supervisor/init/plain_say.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -145,7 +145,8 @@ static void put_words(struct out *out, const char *form, const struct plain_word
             put_number(out, w->error);
             break;
         case 'e':
-            put(out, strerror(w->error));
+            /* The one that the peers show often, and that musl words otherwise. */
+            put(out, w->error == ENOTTY ? "Inappropriate ioctl for device" : strerror(w->error));
             break;
         case 's':
             put(out, strsignal(signal));

@@ -12,6 +12,12 @@
 #include "base/core/cleanup.h"
 #include "supervisor/sandbox/landlock.h"
 
+#ifdef __GLIBC__
+typedef __rlimit_resource_t rlimit_resource;
+#else
+typedef int rlimit_resource;
+#endif
+
 _Static_assert(sizeof(struct sandbox_insn) == sizeof(struct sock_filter), "the kernel's own form");
 
 #define CAPS_MAX 64
@@ -63,12 +69,12 @@ static int set_limits(const struct sandbox *s)
         int resource = (int)s->limits[i].resource;
         rlim_t value = s->limits[i].value;
         struct rlimit r;
-        if (getrlimit((__rlimit_resource_t)resource, &r) < 0)
+        if (getrlimit((rlimit_resource)resource, &r) < 0)
             return -errno;
         if (value > r.rlim_max) /* never raises what whoever started us has lowered */
             value = r.rlim_max;
         r = (struct rlimit){ value, value };
-        if (setrlimit((__rlimit_resource_t)resource, &r) < 0)
+        if (setrlimit((rlimit_resource)resource, &r) < 0)
             return -errno;
     }
     return 0;

@@ -7,12 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "supervisor/volumes/volumes.h"
+
+#ifndef RENAME_NOREPLACE /* musl has neither */
+#    define RENAME_NOREPLACE 1
+static int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+#endif
 
 #define NOTE_NAME "codev-moved.txt"
 
