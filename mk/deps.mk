@@ -19,7 +19,7 @@ OPENCODE_BIN ?= $(CURDIR)/$(OPENCODE_DIR)/node_modules/opencode-linux-$(OPENCODE
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: deps deps-run deps-debian opencode plugin
-deps: deps-debian opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
+deps: deps-debian opencode promtool bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
 deps-run: deps-debian-run opencode
 
 .PHONY: deps-debian deps-debian-run
@@ -27,6 +27,17 @@ deps-debian:
 	@scripts/install-packages.sh $(DEBIAN_BUILD) $(DEBIAN_RUN) $(DEBIAN_TEST)
 deps-debian-run:
 	@scripts/install-packages.sh $(DEBIAN_BUILD) $(DEBIAN_RUN)
+
+# Judges /metrics. Taken out of its package, which would start a daemon where it is installed; a test
+# that does without it says so.
+PROMTOOL := build/promtool/usr/bin/promtool
+.PHONY: promtool
+promtool: build/promtool/.stamp
+build/promtool/.stamp:
+	$(Q)command -v promtool >/dev/null || { mkdir -p $(@D) && cd $(@D) && \
+		apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && \
+		rm -f prometheus_*.deb; } || echo "promtool cannot be had: apt-get update, then make promtool"
+	$(Q)mkdir -p $(@D) && touch $@
 
 opencode: $(OPENCODE_DIR)/.stamp
 $(OPENCODE_DIR)/.stamp: OPENCODE_VERSION

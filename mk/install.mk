@@ -6,10 +6,13 @@ install: install-programs ## install below DESTDIR and PREFIX
 install-programs: programs
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/codev \
 		$(DESTDIR)$(PREFIX)/share/codev/plugin \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 $(B)/lib/codev/codev-fence.so $(DESTDIR)$(PREFIX)/lib/codev
+	$(B)/bin/codevctl completion bash \
+		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/codevctl
 	for page in docs/man/*.[158]; do \
 		install -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; done
 	cp -R bridge/plugin/package.json bridge/plugin/package-lock.json bridge/plugin/tsconfig.json \

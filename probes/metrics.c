@@ -58,6 +58,41 @@ static double memory(const cJSON *row)
     return json_num(row, "rss_bytes", 0);
 }
 
+static double cpu(const cJSON *row)
+{
+    return json_num(row, "cpu_ms", 0) / 1000;
+}
+
+static double oom_kills(const cJSON *row)
+{
+    return json_num(row, "oom_kills", 0);
+}
+
+static double service_ready(const cJSON *row)
+{
+    return flag(row, "ready");
+}
+
+static double dropped(const cJSON *row)
+{
+    return json_num(row, "stdout_dropped", 0);
+}
+
+static double config_ok(const cJSON *row)
+{
+    return *json_str(row, "config_error", "") ? 0 : 1;
+}
+
+static double volume_inodes(const cJSON *row)
+{
+    return json_num(row, "inodes_total", 0);
+}
+
+static double volume_inodes_free(const cJSON *row)
+{
+    return json_num(row, "inodes_free", 0);
+}
+
 static double volume_ok(const cJSON *row)
 {
     return flag(row, "ok");
@@ -78,16 +113,30 @@ static const struct family pod_families[] = {
     { "codev_live", "gauge", "1 when the pod is live.", live },
     { "codev_uptime_seconds", "gauge", "Time since PID 1 started.", uptime },
     { "codev_reaped_processes_total", "counter", "Processes that PID 1 has reaped.", reaped },
+    { "codev_init_resident_memory_bytes", "gauge", "Resident memory of PID 1.", memory },
+    { "codev_init_cpu_seconds_total", "counter", "CPU time of PID 1.", cpu },
+    { "codev_log_lines_dropped_total", "counter",
+      "Lines that were dropped because stdout was blocked.", dropped },
+    { "codev_config_ok", "gauge",
+      "0 when the last reload was refused: the old configuration holds.", config_ok },
 };
 
 static const struct family service_families[] = {
     { "codev_service_up", "gauge", "1 when the service is up, a oneshot once it has ended well.",
       service_up },
+    { "codev_service_ready", "gauge",
+      "1 when the service is ready, a oneshot once it has ended well.", service_ready },
     { "codev_service_restarts_total", "counter", "Restarts of the service.", restarts },
     { "codev_service_uptime_seconds", "gauge", "Time since the service's process started.",
       uptime },
     { "codev_service_resident_memory_bytes", "gauge", "Resident memory of the service's process.",
       memory },
+    { "codev_service_cpu_seconds_total", "counter",
+      "CPU time of the service's process and its children that have ended.", cpu },
+    { "codev_service_oom_kills_total", "counter",
+      "Processes of the service that the kernel killed "
+      "for want of memory.",
+      oom_kills },
 };
 
 static const struct family volume_families[] = {
@@ -95,6 +144,9 @@ static const struct family volume_families[] = {
     { "codev_volume_size_bytes", "gauge", "Size of the volume's file system.", volume_size },
     { "codev_volume_free_bytes", "gauge", "Free bytes of the volume for the run user.",
       volume_free },
+    { "codev_volume_inodes", "gauge", "Inodes of the volume's file system; 0: it counts none.",
+      volume_inodes },
+    { "codev_volume_inodes_free", "gauge", "Free inodes of the volume.", volume_inodes_free },
 };
 
 static void put_head(struct buf *out, const struct family *f)

@@ -55,6 +55,16 @@ static void ask(struct app_question *q)
     (void)uvcontrol_start(&q->call, &o);
 }
 
+/* The answer that is on its way was made before what we have just heard. */
+static void ask_anew(struct app *a)
+{
+    for (size_t i = 0; i < PROBE_MAX; i++) {
+        uvcontrol_cancel(a->questions[i].call);
+        a->questions[i].call = NULL;
+        ask(&a->questions[i]);
+    }
+}
+
 static void on_poll(uv_timer_t *timer)
 {
     struct app *a = timer->data;
@@ -148,6 +158,11 @@ static void on_event(void *data, const char *line, size_t len)
         checks_state(&a->checks, json_str(j, "service", ""), json_str(j, "to", ""), CHECK_NEVER,
                      clock_mono_ms());
         runner_kick(a);
+    } else if (strcmp(event, "ready") == 0) {
+        if (!json_bool(j, "ok", false))
+            verdict_fail(&a->verdicts[PROBE_READY], json_str(j, "check", "?"),
+                         json_str(j, "reason", ""), clock_mono_ms());
+        ask_anew(a);
     } else if (strcmp(event, "reloaded") == 0) {
         refresh(a);
     }

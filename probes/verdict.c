@@ -74,6 +74,22 @@ int verdict_update(struct verdict *v, const char *json, size_t len, uint64_t now
     return 0;
 }
 
+void verdict_fail(struct verdict *v, const char *check, const char *reason, uint64_t now_ms)
+{
+    drop_checks(v);
+    struct verdict_check *c = &v->checks[0];
+    *c = (struct verdict_check){ .name = strdup(check), .reason = strdup(reason) };
+    if (c->name && c->reason) {
+        v->count = 1;
+    } else {
+        free(c->name);
+        free(c->reason);
+    }
+    v->ok = false;
+    v->known = true;
+    v->at_ms = now_ms;
+}
+
 bool verdict_fresh(const struct verdict *v, uint64_t now_ms)
 {
     return v->known && now_ms - v->at_ms <= VERDICT_FRESH_MS;

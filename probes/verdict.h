@@ -31,6 +31,8 @@ struct verdict {
 
 /* Takes PID 1's answer. -EBADMSG, with the old verdict kept, when it is none. */
 int verdict_update(struct verdict *v, const char *json, size_t len, uint64_t now_ms);
+/* PID 1 said that it does not hold any more, and why. */
+void verdict_fail(struct verdict *v, const char *check, const char *reason, uint64_t now_ms);
 void verdict_release(struct verdict *v);
 
 bool verdict_fresh(const struct verdict *v, uint64_t now_ms);

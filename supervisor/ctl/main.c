@@ -15,6 +15,8 @@ struct command {
     const char *arguments, *help;
 };
 
+static ctl_run completion;
+
 static const struct command commands[] = {
     { "status", ctl_status, NULL, "jw", 0, 0, "[--json] [--watch]",
       "services, volumes, plugin, links; exit status 0 only when all is well" },
@@ -43,13 +45,14 @@ static const struct command commands[] = {
       "look for common troubles, say what to do" },
     { "version", ctl_version, NULL, "j", 0, 0, "[--json]",
       "the versions of this program and PID 1" },
+    { "completion", completion, NULL, "", 1, 1, "bash", "print the completion script of a shell" },
 };
 
 static void put_usage(FILE *out)
 {
     (void)fputs("usage: codevctl COMMAND [ARGUMENTS]\n\n", out);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        (void)fprintf(out, "  %-8s %-32s %s\n", commands[i].name, commands[i].arguments,
+        (void)fprintf(out, "  %-10s %-32s %s\n", commands[i].name, commands[i].arguments,
                       commands[i].help);
     (void)fputs("\nexit status: 0 ok, 1 not well or failed, 2 wrong usage, 3 no supervisor\n", out);
 }
@@ -125,6 +128,63 @@ static int run(const struct command *c, int argc, char **argv)
     /* The command's name goes along: start, stop and restart are one function. */
     argv[optind - 1] = argv[0];
     return c->run(&o, count + 1, argv + optind - 1);
+}
+
+/* The words that may come as argument number one: those of "live|ready", service names. */
+static void put_choices(const struct command *c)
+{
+    const char *list = c->arguments + strcspn(c->arguments, "abcdefghijklmnopqrstuvwxyzS");
+    if (strstr(c->arguments, "SERVICE"))
+        (void)fputs("$(_codevctl_services)", stdout);
+    else if (c->least == 1)
+        for (const char *p = list; *p && *p != ' '; p++)
+            (void)putchar(*p == '|' ? ' ' : *p);
+}
+
+static void put_options(const struct command *c)
+{
+    for (const struct option *o = long_options; o->name; o++)
+        if (strchr(c->options, o->val) || o->val == 'h')
+            (void)printf(" --%s", o->name);
+}
+
+/* Made from the table, so that it is always true. */
+static int completion(const struct ctl_options *o, int argc, char **argv)
+{
+    (void)o;
+    (void)argc;
+    if (strcmp(argv[1], "bash") != 0) {
+        ctl_complain("completion: there is one for bash, none for '%.40s'", argv[1]);
+        return CTL_USAGE;
+    }
+    (void)fputs("# bash completion for codevctl(1), printed by: codevctl completion bash\n"
+                "_codevctl_services() {\n"
+                "    codevctl status --json 2>/dev/null |\n"
+                "        grep -o '{\"name\":\"[^\"]*\",\"type\"' | cut -d'\"' -f4\n"
+                "}\n"
+                "_codevctl() {\n"
+                "    local cur=${COMP_WORDS[COMP_CWORD]} words=\n"
+                "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='help",
+                stdout);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)printf(" %s", commands[i].name);
+    (void)fputs("'\n    else\n        case ${COMP_WORDS[1]} in\n", stdout);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (commands[i].exec)
+            continue;
+        (void)printf("        %s) words=\"", commands[i].name);
+        put_choices(&commands[i]);
+        put_options(&commands[i]);
+        (void)fputs("\" ;;\n", stdout);
+    }
+    (void)fputs("        esac\n    fi\n"
+                "    COMPREPLY=()\n"
+                "    while IFS= read -r word; do COMPREPLY+=(\"$word\"); done "
+                "< <(compgen -W \"$words\" -- \"$cur\")\n"
+                "}\n"
+                "complete -F _codevctl codevctl\n",
+                stdout);
+    return CTL_OK;
 }
 
 static bool is_help(const char *word)

@@ -16,6 +16,7 @@
 
 static const char own_help[] =
     "usage: codev-init                          run the configured services\n"
+    "       codev-init --check [CONFIG]         say whether a configuration is right\n"
     "       codev-init [OPTIONS] -- CMD ARGS... run one command, as a plain init\n"
     "\n"
     "options of the plain init (tini's and dumb-init's; under a link named as one of them it takes\n"

@@ -47,6 +47,24 @@ static uint64_t rss_bytes(pid_t pid)
     return resident * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
+/* What a process has used, with its children that it has waited for; proc(5), fields 14 to 17. */
+static uint64_t cpu_ms(pid_t pid)
+{
+    char path[48], text[1024];
+    unsigned long long t[4];
+    if (pid <= 0)
+        return 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *at = strrchr(text, ')');
+    if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
+                      &t[0], &t[1], &t[2], &t[3]) != 4)
+        return 0;
+    return (t[0] + t[1] + t[2] + t[3]) * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK);
+}
+
 static const char *health_text(const struct service *s)
 {
     if (s->cfg->health.kind == PLAN_CHECK_NONE || !s->health.reported)
@@ -72,6 +90,7 @@ static void put_service(struct jsonw *w, const struct service *s, uint64_t now)
     jsonw_str(w, "health", health_text(s));
     jsonw_str(w, "health_reason", s->health.reason);
     jsonw_uint(w, "rss_bytes", rss_bytes(s->proc.leader));
+    jsonw_uint(w, "cpu_ms", cpu_ms(s->proc.leader));
     jsonw_uint(w, "memory_bytes", s->started_ms ? s->group.memory : 0);
     jsonw_uint(w, "memory_max", s->cfg->memory_max);
     jsonw_uint(w, "oom_kills", s->group.oom_kills);
@@ -155,6 +174,8 @@ void status_json(struct supervisor *sv, struct buf *out)
     jsonw_str(&w, "home", p ? plan_string(p, p->header->home) : "");
     jsonw_uint(&w, "stdout_dropped", sv->logs.output.dropped_total);
     jsonw_uint(&w, "reaped", sv->reaper.reaped);
+    jsonw_uint(&w, "rss_bytes", rss_bytes(getpid()));
+    jsonw_uint(&w, "cpu_ms", cpu_ms(getpid()));
     jsonw_array(&w, "services");
     for (const struct service *s = sv->services; s; s = s->next)
         put_service(&w, s, now);
@@ -211,6 +232,20 @@ bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_c
     return verdict_judge(kind, &in, ret, max, ret_count);
 }
 
+/* For who answers probes from what it heard last. */
+static void announce_readiness(struct supervisor *sv, bool ready, const struct verdict_check *why)
+{
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    struct jsonw w = JSONW_INIT(&line);
+    jsonw_object(&w, NULL);
+    jsonw_str(&w, "event", "ready");
+    jsonw_bool(&w, "ok", ready);
+    jsonw_str(&w, "check", why ? why->name : "");
+    jsonw_str(&w, "reason", why ? why->reason : "");
+    jsonw_object_end(&w);
+    control_event(&sv->control, &line);
+}
+
 void verdict_update(struct supervisor *sv)
 {
     static struct verdict_check checks[SERVICES_JUDGED];
@@ -222,6 +257,10 @@ void verdict_update(struct supervisor *sv)
     bool first = !known;
     was_ready = ready;
     known = true;
+    size_t bad = 0;
+    while (bad < n && checks[bad].ok)
+        bad++;
+    announce_readiness(sv, ready, bad < n ? &checks[bad] : NULL);
     if (first && ready && sv->started_up)
         return; /* another image of PID 1: it was before its fault, too */
     if (ready && !sv->started_up) {
@@ -230,9 +269,6 @@ void verdict_update(struct supervisor *sv)
             (unsigned long long)(clock_mono_ms() - sv->started_ms));
         return;
     }
-    size_t bad = 0;
-    while (bad < n && checks[bad].ok)
-        bad++;
     if (ready)
         say(sv, LOG_LEVEL_INFO, "ready again");
     else

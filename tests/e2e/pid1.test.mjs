@@ -3,8 +3,9 @@ import test from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
+import { spawnSync } from "node:child_process";
 import { startPod } from "./lib/pod.mjs";
-import { IS_ROOT, eventually, sleep } from "./lib/util.mjs";
+import { IS_ROOT, TOP, eventually, sleep } from "./lib/util.mjs";
 
 const skip = IS_ROOT ? false : "needs root for mounts";
 
@@ -87,6 +88,54 @@ test("probes: verdicts by HTTP and by codevctl agree, and say why", { skip }, as
   assert.match(out, /mount/);
   assert.equal((await pod.ctl("probe", "live")).code, 0);
   assert.equal((await pod.ctl("status")).code, 1);
+});
+
+const PROMTOOL = [path.join(TOP, "build/promtool/usr/bin/promtool"), "/usr/bin/promtool"].find((p) => fs.existsSync(p));
+
+test("metrics, completion, --watch, and a fault of PID 1 under a running OpenCode", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none" });
+  t.after(() => pod.end());
+  await pod.ready();
+
+  await t.test("promtool finds nothing to say", { skip: PROMTOOL ? false : "no promtool: make promtool" }, async () => {
+    const text = await (await fetch(`${pod.probes}/metrics`)).text();
+    const judged = spawnSync(PROMTOOL, ["check", "metrics"], { input: text, encoding: "utf8" });
+    assert.equal(`${judged.stdout}${judged.stderr}`, "");
+    assert.equal(judged.status, 0);
+    for (const name of ["codev_init_resident_memory_bytes", 'codev_service_cpu_seconds_total{service="opencode"}'])
+      assert.ok(Number(new RegExp(`^${name.replaceAll(/[{}"]/g, "\\$&")} (\\S+)$`, "m").exec(text)?.[1]) > 0, name);
+  });
+
+  await t.test("the completion knows commands and services", async () => {
+    const script = `source <(codevctl completion bash)
+      try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _codevctl; echo "\${COMPREPLY[*]}"; }
+      try codevctl sta; try codevctl restart op; try codevctl probe l; try codevctl logs --f`;
+    const { out } = await pod.exec("bash", ["-c", script]).ended;
+    assert.deepEqual(out.trim().split("\n"), ["status start", "opencode", "live", "--follow"]);
+  });
+
+  await t.test("status --watch shows it anew until it is ended", async () => {
+    const { out } = await pod.exec("sh", ["-c", "timeout 60 codevctl status --watch | grep -m 3 '^codev-init '"]).ended;
+    assert.equal(out.match(/: running, ready, live/g)?.length, 3, out);
+  });
+
+  await t.test("PID 1 faults: OpenCode, gateway and probes keep their pids, and a session lives on", async () => {
+    const id = (await pod.oc("/session", { method: "POST", body: JSON.stringify({ title: "Before" }) })).body.id;
+    const pids = async () => Object.fromEntries((await pod.status()).services.map((s) => [s.name, s.pid]));
+    const before = await pids();
+    const { boot_id } = await pod.status();
+    process.kill(pod.pid, "SIGSEGV");
+    await eventually("it says so", () => /PID 1 faulted: SIGSEGV/.test(pod.log));
+    assert.deepEqual(await eventually("it answers", pids), before);
+    assert.equal((await pod.status()).boot_id, boot_id);
+    await pod.ready(20000);
+    assert.equal((await pod.oc(`/session/${id}`)).body.title, "Before");
+    assert.equal((await pod.fetch("/api/health")).status, 200);
+    process.kill(await pod.hostPid("opencode"), "SIGKILL");
+    await eventually("it restarts what dies", async () => (await pod.service("opencode")).restarts === 1);
+    await pod.ready();
+  });
+  assert.equal((await pod.stop()).code, 0);
 });
 
 test("secrets are in nobody's environment or log but where they must be", { skip }, async (t) => {

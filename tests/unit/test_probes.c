@@ -72,17 +72,24 @@ END_TEST
 START_TEST(metrics_are_rendered)
 {
     static const char status[] =
-        "{\"ready\":true,\"live\":true,\"uptime_ms\":1500,\"reaped\":12,\"services\":["
+        "{\"ready\":true,\"live\":true,\"uptime_ms\":1500,\"reaped\":12,\"cpu_ms\":10,"
+        "\"stdout_dropped\":3,\"services\":["
         "{\"name\":\"opencode\",\"state\":\"ready\",\"restarts\":2,\"uptime_ms\":250,"
-        "\"rss_bytes\":123456789012},{\"name\":\"web\",\"state\":\"backoff\"}],"
+        "\"cpu_ms\":1250,\"rss_bytes\":123456789012},{\"name\":\"web\",\"state\":\"backoff\"}],"
         "\"volumes\":[{\"path\":\"/a\\\"\\\\b\\n\",\"ok\":false,\"bytes_total\":100,"
-        "\"bytes_free\":7}]}";
+        "\"bytes_free\":7,\"inodes_free\":5}]}";
     static const char *const want[] = {
         "codev_build_info{version=\"" CODEV_VERSION "\"} 1\n",
         "codev_ready 1\n",
         "codev_uptime_seconds 1.5\n",
         "codev_reaped_processes_total 12\n",
         "codev_service_up{service=\"opencode\"} 1\n",
+        "codev_service_ready{service=\"opencode\"} 0\n",
+        "codev_service_cpu_seconds_total{service=\"opencode\"} 1.25\n",
+        "codev_config_ok 1\n",
+        "codev_log_lines_dropped_total 3\n",
+        "codev_init_cpu_seconds_total 0.01\n",
+        "codev_volume_inodes_free{path=\"/a\\\"\\\\b\\n\"} 5\n",
         "codev_service_up{service=\"web\"} 0\n",
         "codev_service_restarts_total{service=\"opencode\"} 2\n",
         "codev_service_uptime_seconds{service=\"opencode\"} 0.25\n",
@@ -468,6 +475,32 @@ START_TEST(only_get_and_head_are_answered)
 }
 END_TEST
 
+/* A poll comes each 250 ms: what PID 1 tells must not wait for it, nor be undone by an answer that
+ * was made before. */
+START_TEST(a_lost_readiness_is_known_at_once)
+{
+    start();
+    ready_json = GOOD "\n";
+    run();
+    net_until(&loop, verdict_ok(&app.verdicts[PROBE_READY], uv_hrtime() / 1000000) && fake.stream);
+    uv_timer_stop(&app.poll_timer);
+    ready_json = NULL; /* no answer: only the event can tell */
+    fake_send(fake.stream, "{\"event\":\"ready\",\"ok\":false,\"check\":\"opencode\","
+                           "\"reason\":\"backoff: exit 1\"}\n");
+    net_until(&loop, !app.verdicts[PROBE_READY].ok);
+    get("/readyz", "");
+    ck_assert_msg(strstr(peer.got, "HTTP/1.1 503 ") &&
+                      strstr(peer.got, "[-]opencode failed: backoff: exit 1"),
+                  "%s", peer.got);
+    ready_json = GOOD "\n";
+    fake_send(fake.stream, "{\"event\":\"ready\",\"ok\":true}\n");
+    net_until(&loop, app.verdicts[PROBE_READY].ok);
+    get("/readyz", "");
+    ck_assert_ptr_nonnull(strstr(peer.got, "HTTP/1.1 200 "));
+    finish();
+}
+END_TEST
+
 START_TEST(a_scrape_asks_pid1_once_a_second_at_most)
 {
     start();
@@ -663,6 +696,7 @@ int main(void)
     tcase_set_timeout(live, 30);
     tcase_add_loop_test(live, each_page_answers, 0, (int)ARRAY_SIZE(page_rows));
     tcase_add_test(live, only_get_and_head_are_answered);
+    tcase_add_test(live, a_lost_readiness_is_known_at_once);
     tcase_add_test(live, a_scrape_asks_pid1_once_a_second_at_most);
     tcase_add_test(live, without_pid1_nothing_is_well);
     tcase_add_test(live, readiness_then_health_is_checked_and_reported);
