@@ -1,4 +1,4 @@
-/* rooms: supervisor/plan base/core */
+/* rooms: supervisor/plan supervisor/sandbox base/core */
 /* What services write while nobody reads, or too slowly, and who holds the pipe for it: the real
  * codev-init. */
 #include "tests/unit/init_pod.h"
