@@ -12,6 +12,7 @@
 #include "base/core/cleanup.h"
 
 #define PREFIX "login-"
+#define HALF   ((SECRET_TEXT_SIZE - 1) / 2)
 
 static bool is_ticket(const char *text)
 {
@@ -45,7 +46,7 @@ static void remove_expired(int dirfd)
 
 int ticket_make(const char *dir, char out[SECRET_TEXT_SIZE], struct error *e)
 {
-    char name[sizeof PREFIX + SECRET_TEXT_SIZE];
+    char name[sizeof PREFIX + HALF];
     _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0)
         return error_set_errno(e, -errno, "cannot open the runtime folder %s", dir);
@@ -53,20 +54,37 @@ int ticket_make(const char *dir, char out[SECRET_TEXT_SIZE], struct error *e)
     int r = secret_generate(out);
     if (r < 0)
         return error_set_errno(e, r, "no random bytes");
-    (void)snprintf(name, sizeof name, PREFIX "%s", out);
+    (void)snprintf(name, sizeof name, PREFIX "%.*s", HALF, out);
     _cleanup_fd_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd < 0 ? error_set_errno(e, -errno, "cannot make a ticket in %s", dir) : 0;
+    if (fd < 0)
+        return error_set_errno(e, -errno, "cannot make a ticket in %s", dir);
+    errno = EIO;
+    if (write(fd, out + HALF, HALF) == HALF)
+        return 0;
+    r = -errno;
+    (void)unlinkat(dirfd, name, 0);
+    return error_set_errno(e, r, "cannot write a ticket in %s", dir);
+}
+
+static bool holds(int dirfd, const char *name, const char *half)
+{
+    char text[HALF + 2] = "";
+    _cleanup_fd_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, HALF + 1);
+    return n == HALF && secret_equal(half, text);
 }
 
 bool ticket_use(const char *dir, const char *text)
 {
-    char name[sizeof PREFIX + SECRET_TEXT_SIZE];
+    char name[sizeof PREFIX + HALF];
     struct stat st;
     if (!is_ticket(text))
         return false;
-    (void)snprintf(name, sizeof name, PREFIX "%s", text);
+    (void)snprintf(name, sizeof name, PREFIX "%.*s", HALF, text);
     _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0 || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!holds(dirfd, name, text + HALF))
         return false;
     return unlinkat(dirfd, name, 0) == 0 && is_fresh(&st);
 }
