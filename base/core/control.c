@@ -114,6 +114,8 @@ int control_open(const char *const *words, struct error *e)
     size_t sent = 0;
     while (sent < line.len) {
         ssize_t n = send(fd, line.data + sent, line.len - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EPIPE) /* turned away already: the answer says why */
+            break;
         if (n < 0 && errno != EINTR)
             return error_set_errno(e, -errno, "cannot send to %s", addr.sun_path);
         if (n > 0)
