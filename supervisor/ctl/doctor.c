@@ -128,6 +128,31 @@ static void check_service(struct doctor *d, const cJSON *s)
         *last && !strstr(reason, last) ? ", last: " : "", strstr(reason, last) ? "" : last);
 }
 
+/* What a profile asks for and the kernel does not have, once for each profile. */
+static void check_sandbox(struct doctor *d, const cJSON *services)
+{
+    const cJSON *s, *p, *before;
+    cJSON_ArrayForEach (s, services) {
+        const char *profile = json_str_at(s, "sandbox.profile", "none");
+        for (before = services->child; before != s; before = before->next)
+            if (strcmp(json_str_at(before, "sandbox.profile", "none"), profile) == 0)
+                break;
+        if (strcmp(profile, "none") == 0 || before != s)
+            continue;
+        bool well = true;
+        cJSON_ArrayForEach (p, json_arr(json_obj(s, "sandbox"), "parts")) {
+            if (strcmp(json_str(p, "state", ""), "unavailable") != 0)
+                continue;
+            well = false;
+            say(d, WARN, "sandbox", "sandbox.require: true would refuse to run without",
+                "profile %s goes without %s: %s", profile, json_str(p, "name", "?"),
+                json_str(p, "detail", ""));
+        }
+        if (well)
+            say(d, FINE, "sandbox", "", "profile %s: all of it", profile);
+    }
+}
+
 static void check_plugin(struct doctor *d, const cJSON *status)
 {
     _cleanup_json_ cJSON *note = ctl_note(status, "prepare", "plugin");
@@ -166,6 +191,7 @@ static void check_supervisor(struct doctor *d, const cJSON *status)
         json_str(status, "phase", "?"), json_bool(status, "ready", false) ? "ready" : "not ready");
     cJSON_ArrayForEach (s, json_arr(status, "services"))
         check_service(d, s);
+    check_sandbox(d, json_arr(status, "services"));
     check_plugin(d, status);
     check_links(d, status);
     if (!*json_str(status, "state_dir", ""))

@@ -116,6 +116,27 @@ static void put_links(const cJSON *status)
                  json_str_at(note, "opencode.way", "?"));
 }
 
+/* A service's profile, and what it goes without. */
+static void put_profiles(const cJSON *status)
+{
+    const cJSON *s, *p;
+    cJSON_ArrayForEach (s, json_arr(status, "services")) {
+        const char *profile = json_str_at(s, "sandbox.profile", "none");
+        bool without = false;
+        if (strcmp(profile, "none") == 0)
+            continue;
+        (void)printf("sandbox  %s in %s", json_str(s, "name", "?"), profile);
+        cJSON_ArrayForEach (p, json_arr(json_obj(s, "sandbox"), "parts")) {
+            if (strcmp(json_str(p, "state", ""), "unavailable") != 0)
+                continue;
+            (void)printf("%s %s (%s)", without ? "," : ", without:", json_str(p, "name", "?"),
+                         json_str(p, "detail", ""));
+            without = true;
+        }
+        (void)putchar('\n');
+    }
+}
+
 static void put_sandbox(const cJSON *status)
 {
     const cJSON *s;
@@ -128,6 +149,7 @@ static void put_sandbox(const cJSON *status)
     }
     if (!first)
         (void)putchar('\n');
+    put_profiles(status);
 }
 
 static void put_status(const cJSON *status)

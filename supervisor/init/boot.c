@@ -133,7 +133,14 @@ static void on_compiled(struct supervisor *sv, struct plan_block *plan, const ch
         stop_begin(sv, EXIT_CONFIG, why);
         return;
     }
+    char refused[400];
+    if (sandboxes_refused(sv, &plan->plan, refused, sizeof refused)) {
+        plan_block_unref(plan);
+        stop_begin(sv, EXIT_CONFIG, refused);
+        return;
+    }
     plan_adopt(sv, plan);
+    sandboxes_tell(sv, &plan->plan);
     uint32_t services = plan->plan.header->services, volumes = plan->plan.header->volumes;
     say(sv, LOG_LEVEL_INFO, "configuration %s: %u service%s, %u volume%s",
         *plan_string(&plan->plan, plan->plan.header->config_file)

@@ -303,6 +303,12 @@ void command_run(struct supervisor *sv, struct connection *c, char *line)
                          "percent-encoded");
         return;
     }
+    const struct service *peer = *c->peer ? service_find(sv, c->peer) : NULL;
+    if (*c->peer && (!peer || !peer_may(peer, r.words[0]))) {
+        connection_error(c, "not_allowed", "the sandbox of service %s has no %.40s", c->peer,
+                         r.words[0]);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         if (strcmp(commands[i].name, r.words[0]) != 0)
             continue;

@@ -194,13 +194,18 @@ static void on_connection(struct source *s, uint32_t events)
         drop(c);
 }
 
-static bool peer_allowed(int fd)
+/* Who may use nothing is turned away at once, and takes no place from others. */
+static bool peer_allowed(struct control_server *c, int fd, struct service **ret_service)
 {
-    struct ucred cred;
-    socklen_t len = sizeof cred;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+    switch (peer_find(c->sv, fd, ret_service)) {
+    case PEER_OUTSIDE:
+        return true;
+    case PEER_SERVICE:
+        return peer_may_anything(*ret_service);
+    case PEER_UNKNOWN:
+    default:
         return false;
-    return cred.uid == 0 || cred.uid == getuid();
+    }
 }
 
 static struct connection *free_slot(struct control_server *s)
@@ -213,13 +218,16 @@ static struct connection *free_slot(struct control_server *s)
 
 static void welcome(struct control_server *s, int fd)
 {
+    struct service *service = NULL;
+    bool allowed = peer_allowed(s, fd, &service);
     struct connection *c = free_slot(s);
-    if (!c || !peer_allowed(fd)) {
+    if (!c || !allowed) {
         static const char busy[] =
             "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n";
         static const char denied[] =
-            "{\"error\":{\"code\":\"not_allowed\",\"message\":\"not your pod\"}}\n";
-        const char *text = c ? denied : busy;
+            "{\"error\":{\"code\":\"not_allowed\",\"message\":\"this process may not "
+            "use the control socket\"}}\n";
+        const char *text = allowed ? busy : denied;
         (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)close(fd);
         return;
@@ -227,6 +235,7 @@ static void welcome(struct control_server *s, int fd)
     c->source.fd = fd;
     c->mode = CONNECTION_REQUEST;
     c->behind = false;
+    (void)snprintf(c->peer, sizeof c->peer, "%s", service ? service->name : "");
     c->in = BUF_INIT_MAX(CONTROL_ANNOTATE_MAX + 8192);
     c->out = BUF_INIT_MAX(CONTROL_OUT_MAX);
     if (loop_add(&s->sv->loop, &c->source, EPOLLIN) < 0) {

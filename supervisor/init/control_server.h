@@ -36,6 +36,7 @@ struct connection {
     char service[64]; /* of logs: "*" for all */
     struct log_reader reader;
     bool behind; /* of CONNECTION_LOGS: there are lines in the rings that it has not had */
+    char peer[64];    /* the service that it comes from; "": from none */
 };
 
 struct control_server {

@@ -214,6 +214,8 @@ void proc_save(const struct proc *p, struct saved_proc *ret)
         .killed = p->killed,
         .failure = p->failure,
         .stuck_due_ms = p->stuck.due_ms,
+        .sandboxed = p->sandboxed,
+        .report = p->report,
     };
     memcpy(ret->mark, p->mark, sizeof ret->mark);
 }
@@ -229,6 +231,8 @@ int proc_adopt(struct proc *p, const struct saved_proc *saved)
     p->status = saved->status;
     p->killed = saved->killed;
     p->failure = saved->failure;
+    p->sandboxed = saved->sandboxed;
+    p->report = saved->report;
     memcpy(p->mark, saved->mark, sizeof p->mark);
     p->mark[sizeof p->mark - 1] = '\0';
     p->resweep = saved->sweeping;

@@ -56,6 +56,8 @@ struct saved_proc {
     int status, killed;
     struct spawn_failure failure;
     uint64_t stuck_due_ms;
+    bool sandboxed;
+    struct sandbox_report report;
     char mark[96];
 };
 void proc_save(const struct proc *p, struct saved_proc *ret); /* in the fault's handler */

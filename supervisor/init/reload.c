@@ -165,12 +165,17 @@ static void swap(struct supervisor *sv, struct plan_block *plan)
 
 static void on_compiled(struct supervisor *sv, struct plan_block *plan, const char *error)
 {
-    if (!plan)
+    char refused[400];
+    if (!plan) {
         refuse(sv, error);
-    else if (sv->phase != PHASE_RUNNING)
+    } else if (sandboxes_refused(sv, &plan->plan, refused, sizeof refused)) {
         plan_block_unref(plan);
-    else
+        refuse(sv, refused);
+    } else if (sv->phase != PHASE_RUNNING) {
+        plan_block_unref(plan);
+    } else {
         swap(sv, plan);
+    }
 }
 
 int reload_begin(struct supervisor *sv)

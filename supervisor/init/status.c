@@ -97,6 +97,7 @@ static void put_service(struct jsonw *w, const struct service *s, uint64_t now)
     jsonw_bool(w, "gates_ready", s->cfg->gates_ready != 0);
     jsonw_bool(w, "gave_up", s->gave_up);
     jsonw_uint(w, "next_start_ms", waits ? s->timer.due_ms - now : 0);
+    sandbox_status(w, s);
     jsonw_object(w, "notes");
     for (size_t i = 0; i < SERVICE_NOTES_MAX; i++)
         if (s->notes[i].key)
@@ -187,6 +188,10 @@ void status_json(struct supervisor *sv, struct buf *out)
     jsonw_array_end(&w);
     jsonw_array(&w, "sandbox");
     put_protection(&w, "not dumpable", sv->dumpable_off, "PID 1 cannot be traced or read");
+    put_protection(&w, "system call filters", sv->kernel.seccomp, "seccomp");
+    char landlock[32];
+    (void)snprintf(landlock, sizeof landlock, "Landlock ABI %d", sv->kernel.landlock_abi);
+    put_protection(&w, "file and signal walls", sv->kernel.landlock_abi > 0, landlock);
     put_protection(&w, "process tree", sv->subreaper, "a guard process for each service");
     jsonw_array_end(&w);
     jsonw_object_end(&w);

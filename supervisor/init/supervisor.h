@@ -167,6 +167,28 @@ void stop_step(struct supervisor *sv);
 /* One line, with the reason, to the container's termination log. */
 void termination_log(const char *text);
 
+/* --- peer.c --- */
+enum peer_kind {
+    PEER_OUTSIDE, /* below no service: `kubectl exec`, a shell of the machine */
+    PEER_SERVICE, /* below that service */
+    PEER_UNKNOWN, /* nobody can tell; or not of our user: nothing may be allowed to it */
+};
+/* Whose process is at the other end of this Unix socket. */
+enum peer_kind peer_find(struct supervisor *sv, int fd, struct service **ret_service);
+/* May a process below that service use this command of the control socket? Any at all? */
+bool peer_may(const struct service *s, const char *command);
+bool peer_may_anything(const struct service *s);
+/* The service's sandbox; false: it has none. */
+bool peer_sandbox(const struct service *s, struct sandbox *ret);
+
+/* --- sandboxes.c --- */
+/* sandbox.require is true and a service's profile cannot be had here: true, with the reason. */
+bool sandboxes_refused(const struct supervisor *sv, const struct plan *p, char *why, size_t size);
+/* A line in the log for each profile that goes without something. */
+void sandboxes_tell(struct supervisor *sv, const struct plan *p);
+struct jsonw;
+void sandbox_status(struct jsonw *w, const struct service *s);
+
 /* --- status.c --- */
 void status_json(struct supervisor *sv, struct buf *out);
 bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_check *ret,

@@ -49,6 +49,13 @@ static int read_one(const char *name, struct tree_process *ret)
     return tree_parse_stat(text, ret);
 }
 
+int tree_read_one(pid_t pid, struct tree_process *ret)
+{
+    char name[24];
+    (void)snprintf(name, sizeof name, "%d", (int)pid);
+    return read_one(name, ret);
+}
+
 static void close_dir(DIR **d)
 {
     if (*d)

@@ -22,6 +22,9 @@ struct tree {
 /* Parses one /proc/PID/stat. 0 or -EBADMSG. */
 int tree_parse_stat(const char *text, struct tree_process *ret);
 
+/* One process, from /proc. 0 or -errno. */
+int tree_read_one(pid_t pid, struct tree_process *ret);
+
 /* Reads all of /proc. 0, or -errno (-ENOENT: no /proc here). */
 int tree_read(struct tree *ret);
 void tree_release(struct tree *t);
