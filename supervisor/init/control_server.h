@@ -35,8 +35,8 @@ struct connection {
     enum connection_mode mode;
     char service[64]; /* of logs: "*" for all */
     struct log_reader reader;
-    bool behind; /* of CONNECTION_LOGS: there are lines in the rings that it has not had */
-    char peer[64];    /* the service that it comes from; "": from none */
+    bool behind;   /* of CONNECTION_LOGS: there are lines in the rings that it has not had */
+    char peer[64]; /* the service that it comes from; "": from none */
 };
 
 struct control_server {
