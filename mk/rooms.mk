@@ -29,7 +29,7 @@ ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supe
 	base/yaml base/core base/json
 ROOMS_codev-shell   := supervisor/shell base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
-ROOMS_codev-prepare := bridge/prepare base/git base/json base/core
+ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/core

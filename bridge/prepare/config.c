@@ -173,6 +173,11 @@ int config_write(const struct settings *s, const char *entry, struct report *rep
     if (*s->trust_dir && trust_config(s, report, &accepted, &why) < 0)
         report_note(report, "%s: OpenCode's configuration is used as it is", why.message);
     view.accepted = accepted;
+    /* Read-only for OpenCode, which loads plugins from there: made, so that its trap is disarmed.
+     */
+    _cleanup_free_ char *own = path_join(s->home, ".opencode");
+    if (accepted && own)
+        (void)file_mkdir_p(own, 0755);
     int r = write_all(&view, entry, &env, report, e);
     if (r < 0)
         return r;

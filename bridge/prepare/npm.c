@@ -5,6 +5,7 @@
 #include "base/core/log.h"
 #include "bridge/prepare/npm_env.h"
 #include "bridge/prepare/npm_output.h"
+#include "bridge/prepare/npm_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,8 @@ static _Noreturn void exec_npm(const struct npm_job *job, char **env)
     static const int defaults[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD };
     for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
         (void)signal(defaults[i], SIG_DFL);
-    if (chdir(job->plugin) == 0)
+    errno = 0;
+    if (chdir(job->plugin) == 0 && npm_sandbox_enter(job->sandbox, env))
         (void)execvpe("npm", (char *const *)(uintptr_t)argv, env);
     _exit(errno == ENOENT ? 127 : 126);
 }

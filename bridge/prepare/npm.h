@@ -6,13 +6,15 @@
 
 #include <stdint.h>
 
+struct npm_sandbox;
 struct npm_job {
     const char *plugin;       /* its working folder */
     const char *const *args;  /* behind "npm", NULL-terminated */
     const char *what;         /* for messages: "npm ci" */
     uint64_t deadline_ms;     /* clock_mono_ms() */
     const char *cache_folder; /* npm's cache when the home is not writable; may be NULL */
-    int close_in_child;       /* a descriptor that must not outlive us in npm (the lock); -1 */
+    const struct npm_sandbox *sandbox;
+    int close_in_child; /* a descriptor that must not outlive us in npm (the lock); -1 */
 };
 
 /* 0, or -ETIMEDOUT, -ENOENT (no npm), -ECHILD (it failed) with `e` saying why in one line. */

@@ -1,6 +1,7 @@
 #include "bridge/prepare/npm_env.h"
 
 #include "base/core/cleanup.h"
+#include "base/core/file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,6 +94,7 @@ char **npm_env(const char *cache_folder)
     if (!env[used++])
         return NULL;
     if (cache_folder && !getenv("npm_config_cache") && !home_holds_cache() &&
+        file_mkdir_p(cache_folder, 0755) == 0 && /* its sandbox lets it into what is there */
         asprintf(&env[used], "npm_config_cache=%s", cache_folder) < 0) {
         env[used] = NULL;
         return NULL;

@@ -6,6 +6,7 @@
 #include "base/core/log.h"
 #include "bridge/prepare/lock.h"
 #include "bridge/prepare/npm.h"
+#include "bridge/prepare/npm_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +58,12 @@ int step_npm(struct prepare *p, const char *what, const char *const *words, stru
         cache = NULL;
         return error_set_errno(e, -ENOMEM, "%s", what);
     }
+    _cleanup_(npm_sandbox_release) struct npm_sandbox sandbox = { 0 };
+    int r = npm_sandbox_read(&sandbox, e);
+    if (r < 0)
+        return r;
     struct npm_job job = {
+        .sandbox = &sandbox,
         .plugin = p->settings->plugin_path,
         .args = args,
         .what = what,
@@ -66,7 +72,7 @@ int step_npm(struct prepare *p, const char *what, const char *const *words, stru
         .close_in_child = p->lock,
     };
     uint64_t begun = clock_mono_ms();
-    int r = npm_run(&job, e);
+    r = npm_run(&job, e);
     if (r == 0)
         log_info("%s done in %llu ms", what, (unsigned long long)(clock_mono_ms() - begun));
     return r;

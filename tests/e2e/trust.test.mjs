@@ -245,3 +245,70 @@ test("OpenCode loads the copies, once each, at once, offline", { skip }, async (
   assert.equal(seen.bridges, 1, JSON.stringify(seen));
   assert.ok(seen.first_ms < 15000, "no install is waited for");
 });
+
+// --- a whole pod ---
+
+const podSkip = skip || (IS_ROOT ? false : "needs root for mounts");
+const links = async (pod) => JSON.parse((await pod.service("gateway")).notes.links);
+const pluginNote = async (pod) => JSON.parse((await pod.service("prepare")).notes.plugin);
+const loadedCopies = (pod) => fs.readdirSync(path.join(pod.runtime, "xdg-config/codev"));
+
+test("a pod: what the agent changed waits, codevctl shows it, accepted it is built in npm's sandbox and loaded",
+  { skip: podSkip, timeout: 240000 }, async (t) => {
+    const pod = await startPod({ volume: "bind" });
+    t.after(() => pod.end());
+    await pod.ready(60000);
+    await eventually("the bridge is connected", async () => (await links(pod)).bridge.connected >= 1, 30000);
+    const before = loadedCopies(pod);
+    assert.equal(before.length, 1);
+
+    // As the agent: by its own shell, in its sandbox.
+    const plugin = path.join(pod.home, "src/repos/ai-dev/plugins/opencode-bridge");
+    const call = async (route, body) => {
+      const auth = { authorization: await pod.openCodeAuth(), "content-type": "application/json" };
+      const response = await fetch(pod.opencode + route, { method: "POST", headers: auth, body: JSON.stringify(body) });
+      assert.ok(response.ok, `${route}: ${response.status}`);
+      return response.json();
+    };
+    const session = await call("/session", {});
+    const shell = async (script) => {
+      fs.writeFileSync(path.join(pod.home, "src/agent.sh"), script);
+      return JSON.stringify((await call(`/session/${session.id}/shell`, { agent: "build", command: "sh ~/src/agent.sh" })).parts);
+    };
+    const build = `const fs=require("fs");const out=[];for(const f of ${JSON.stringify([
+      `${pod.home}/.local/state/codev/trust/plugin.asked`, `${pod.runtime}/escaped`,
+    ])}){try{fs.writeFileSync(f,"x");out.push("wrote "+f)}catch(e){out.push(e.code)}}` +
+      `fs.writeFileSync("attempt.json",JSON.stringify({out,env:Object.keys(process.env).filter((k)=>/TOKEN|PASSWORD|SECRETS_FD/.test(k))}));`;
+    const said = await shell(`cd '${plugin}' && echo '// agent was here' >> src/index.ts && cat > probe.cjs <<'END'\n${build}\nEND\n` +
+      `sed -i 's|"build": "|"build": "node probe.cjs \\&\\& |' package.json`);
+    assert.match(fs.readFileSync(path.join(plugin, "package.json"), "utf8"), /node probe.cjs/, said);
+    await shell(`mkdir -p "$HOME/.config/opencode/plugin"; echo 'export const X = async () => ({})' > "$HOME/.config/opencode/plugin/x.js"; ` +
+      `mkdir -p "$HOME/.opencode/plugin"; echo x > "$HOME/.opencode/plugin/x.js"; echo x > "${pod.runtime}/xdg-config/opencode/x"; true`);
+    assert.ok(!fs.existsSync(path.join(pod.home, ".opencode/plugin")), "OpenCode loads from there without asking");
+    assert.ok(!fs.existsSync(path.join(pod.runtime, "xdg-config/opencode/x")));
+
+    await pod.ctl("restart", "prepare");
+    const note = await eventually("the change is said", async () => {
+      const now = await pluginNote(pod);
+      return now.trust?.plugin && now;
+    }, 30000);
+    assert.match(note.trust.plugin, /2 files changed, 1 added, 0 removed/);
+    assert.match(note.trust.config, /0 files changed, 1 added, 0 removed/);
+    assert.deepEqual(loadedCopies(pod), before);
+    assert.match((await pod.ctl("status")).out, /waits: the plugin changed since it was accepted/);
+    const shown = await pod.ctl("trust");
+    assert.equal(shown.code, 1);
+    assert.match(shown.out, /^\+\/\/ agent was here$/m);
+    assert.match(shown.out, /added .* plugin\/x\.js/);
+
+    const now = await pod.ctl("trust", "plugin", "--now");
+    const left = JSON.parse((await pod.ctl("trust", "--json")).out);
+    assert.equal(left.plugin.state, "accepted", now.out + now.err + pod.log.slice(-1500));
+    assert.equal(left.config.state, "changed", "only what was named");
+    assert.equal(now.code, 1, "the other one still waits");
+    await pod.ready(60000);
+    assert.equal(loadedCopies(pod).length, 2);
+    const attempt = JSON.parse(fs.readFileSync(path.join(plugin, "attempt.json"), "utf8"));
+    assert.deepEqual(attempt, { out: ["EACCES", "EACCES"], env: [] });
+    await eventually("the bridge is connected again", async () => (await links(pod)).bridge.connected >= 1, 30000);
+  });

@@ -1,4 +1,4 @@
-/* rooms: bridge/prepare base/git base/json base/core */
+/* rooms: bridge/prepare supervisor/sandbox base/git base/json base/core */
 #include "bridge/prepare/stamp.h"
 
 #include "base/core/file.h"
