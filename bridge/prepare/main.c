@@ -4,8 +4,10 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/prepare/prepare.h"
+#include "bridge/prepare/version.h"
 #include "bridge/prepare/watch.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -82,8 +84,21 @@ static int run(const struct settings *s, const struct options *options, uint64_t
     report_json(&report, s->plugin_path, &json);
     log_info("prepare took %llu ms", (unsigned long long)report.elapsed_ms);
     report_send(buf_str(&json));
+    version_check(s);
     if (options->json)
         (void)printf("%s\n", buf_str(&json));
+    return EXIT_SUCCESS;
+}
+
+/* Without a runtime folder OpenCode can be told nothing, but it can run. */
+static int give_up(const struct error *e)
+{
+    struct report report = { .state = PLUGIN_FAILED };
+    _cleanup_buf_ struct buf json = BUF_INIT;
+    report_state(&report, PLUGIN_FAILED, "%s", e->message);
+    log_warn("⚠️ %s: OpenCode starts without the bridge plugin", report.reason);
+    report_json(&report, "", &json);
+    report_send(buf_str(&json));
     return EXIT_SUCCESS;
 }
 
@@ -99,9 +114,10 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     struct settings settings = { 0 };
     struct error e = ERROR_INIT;
-    if (settings_read(&settings, &e) < 0) {
+    int r = settings_read(&settings, &e);
+    if (r < 0) {
         log_error("%s", e.message);
-        return EXIT_FAILURE;
+        return r == -ENOMEM || options.watch ? EXIT_FAILURE : give_up(&e);
     }
     int status = run(&settings, &options, begun);
     settings_release(&settings);

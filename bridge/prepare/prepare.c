@@ -2,6 +2,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/git/git.h"
 #include "bridge/prepare/config.h"
@@ -109,6 +110,11 @@ int prepare_run(const struct settings *s, struct report *report, struct error *e
     struct error why = ERROR_INIT;
     log_info("🔌 Checking for OpenCode bridge plugin...");
     bool usable = false;
+    /* OpenCode's working folder: without it, it could not be started at all. */
+    int made = file_mkdir_p(s->directory, 0755);
+    if (made < 0)
+        report_note(report, "OpenCode's working folder %s cannot be made: %s: mount a volume there",
+                    s->directory, strerror(-made));
     if (!*s->plugin_path)
         report_state(report, PLUGIN_DISABLED, "plugin.path is empty");
     else

@@ -177,7 +177,8 @@ const struct setting option_table[] = {
                                      .words = "refuse|warn|off",
                                      .fallback = "refuse",
                                      .help =
-                                         "What to do about an OpenCode that is known to be broken." },
+                                         "What to do about an OpenCode that is known to be broken (2.x): not start it, "
+                                         "only warn, or not look." },
     [OPT_GATEWAY_LISTEN] = { .key = "gateway.listen",
                              .variable = "CODEV_GATEWAY_LISTEN",
                              .type = OPTION_HOST,

@@ -103,6 +103,14 @@ static void put_plugin(const cJSON *status)
         (void)printf("         waits: %s\n", cJSON_IsString(waits) ? waits->valuestring : "?");
 }
 
+static void put_opencode(const cJSON *status)
+{
+    const char *version =
+        json_str(json_obj(ctl_find_service(status, "opencode"), "notes"), "version", NULL);
+    if (version)
+        (void)printf("opencode %s\n", version);
+}
+
 static void put_links(const cJSON *status)
 {
     _cleanup_json_ cJSON *note = ctl_note(status, "gateway", "links");
@@ -166,6 +174,7 @@ static void put_status(const cJSON *status)
     put_services(status);
     (void)putchar('\n');
     put_volumes(status);
+    put_opencode(status);
     put_plugin(status);
     put_links(status);
     put_sandbox(status);

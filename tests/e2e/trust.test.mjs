@@ -6,7 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { git, lookIntoOpenCode, makeWorld, tripwire } from "./lib/prepare-fixtures.mjs";
 import { startPod } from "./lib/pod.mjs";
-import { IS_ROOT, eventually, sh } from "./lib/util.mjs";
+import { IS_ROOT, OPENCODE, eventually, sh, tempDir } from "./lib/util.mjs";
 
 // The kernel must separate: without Landlock nothing is asked for.
 const probe = makeTrusted({ after() {} });
@@ -312,3 +312,24 @@ test("a pod: what the agent changed waits, codevctl shows it, accepted it is bui
     assert.deepEqual(attempt, { out: ["EACCES", "EACCES"], env: [] });
     await eventually("the bridge is connected again", async () => (await links(pod)).bridge.connected >= 1, 30000);
   });
+
+test("an OpenCode that is known to be broken is not started, and is when told so", { skip: podSkip, timeout: 120000 }, async (t) => {
+  // The real one, that gives itself out for another.
+  const dir = tempDir("version");
+  const program = path.join(dir, "opencode");
+  fs.writeFileSync(program, `#!/bin/sh\n[ "$1" = --version ] && { echo 2.0.1; exit; }\nexec '${OPENCODE}' "$@"\n`, { mode: 0o755 });
+  t.after(() => fs.rmSync(dir, { recursive: true, force: true }));
+  const pod = await startPod({
+    plugin: "none", volume: "bind", env: { OPENCODE_BIN: program },
+  });
+  t.after(() => pod.end());
+  const opencode = await eventually("it is stopped", async () => {
+    const s = await pod.service("opencode");
+    return s.state === "stopped" && s;
+  }, 30000);
+  assert.match(opencode.notes.version, /^2\.0\.1: known to be broken, OpenCode 2 has/);
+  assert.match(pod.log, /is not started; `codevctl start opencode` starts it all the same/);
+  assert.match((await pod.ctl("status")).out, /^opencode 2\.0\.1: known to be broken/m);
+  await pod.ctl("start", "opencode");
+  await pod.ready(60000);
+});

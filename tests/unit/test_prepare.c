@@ -10,6 +10,7 @@
 #include "bridge/prepare/report.h"
 #include "bridge/prepare/source.h"
 #include "bridge/prepare/trap.h"
+#include "bridge/prepare/version.h"
 
 #include "base/core/clock.h"
 #include "base/core/file.h"
@@ -441,6 +442,26 @@ START_TEST(test_report_is_bounded)
 }
 END_TEST
 
+static const struct {
+    const char *version;
+    enum version_verdict verdict;
+} versions[] = {
+    { "1.18.33", VERSION_GOOD },     { "1.18.32", VERSION_UNTRIED },
+    { "1.18.34", VERSION_UNTRIED },  { "0.15.0", VERSION_UNTRIED },
+    { "2.0.0", VERSION_BROKEN },     { "2.0.0-beta.1", VERSION_BROKEN },
+    { "10.2.3", VERSION_BROKEN },    { "", VERSION_UNKNOWN },
+    { "opencode", VERSION_UNKNOWN }, { "1.18", VERSION_UNKNOWN },
+    { "1.2.3.4", VERSION_UNTRIED },  { "99999999999.1.1", VERSION_UNKNOWN },
+};
+
+START_TEST(versions_by_table)
+{
+    const char *why;
+    ck_assert_int_eq(version_judge(versions[_i].version, &why), versions[_i].verdict);
+    ck_assert_int_eq(*why != '\0', versions[_i].verdict == VERSION_BROKEN);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("prepare");
@@ -462,6 +483,9 @@ int main(void)
     tcase_add_test(t, test_lock);
     tcase_add_test(t, test_trap);
     tcase_add_test(t, test_report_is_bounded);
+    TCase *v = tcase_create("version");
+    tcase_add_loop_test(v, versions_by_table, 0, (int)ARRAY_SIZE(versions));
+    suite_add_tcase(s, v);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
