@@ -75,6 +75,7 @@ struct request {
     enum request_state state;
     enum request_outcome outcome; /* from DECIDING on: what was asked for */
     const char *reason;           /* of a rejection, or why it is gone; "" if none */
+    const char *answers_json;     /* of a question: [["label",…],…]; "" when not known */
     struct actor actor;           /* from DECIDING on */
     int64_t decided_ms;
 };

@@ -106,6 +106,9 @@ int core_feed_asked(const struct feed *f, const struct feed_request *r);
 
 /* OpenCode's confirmation, whoever answered. */
 int core_feed_replied(const struct feed *f, const char *request_id, enum request_outcome outcome);
+/* The same of a question, with what was answered: [["label",…],…], NULL when not known. Answers
+ * that are not those of our own decision were somebody else's, who was first. */
+int core_feed_answered(const struct feed *f, const char *request_id, const char *answers_json);
 
 /* What is true now in f->directory. A request that is open here, not listed, and known by this
  * instance with seq <= as_of_seq (or since before `before_ms` when events have no numbers), or by

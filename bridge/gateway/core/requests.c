@@ -46,6 +46,7 @@ void request_view(const struct request_row *row, struct request *ret)
         .state = (enum request_state)row->state,
         .outcome = (enum request_outcome)row->outcome,
         .reason = row->reason,
+        .answers_json = row->answers,
         .actor = { .connector = row->actor_connector,
                    .id = row->actor_id,
                    .name = row->actor_name },
@@ -68,6 +69,16 @@ static const struct actor opencode_actor = {
     .name = "OpenCode",
 };
 
+static bool other_answers(const struct request_row *row, const struct change *c)
+{
+    _cleanup_json_ cJSON *ours = NULL, *theirs = NULL;
+    if (!c->answers || !*row->answers)
+        return false;
+    return json_parse(&ours, row->answers, strlen(row->answers), NULL) == 0 &&
+           json_parse(&theirs, c->answers, strlen(c->answers), NULL) == 0 &&
+           !cJSON_Compare(ours, theirs, true);
+}
+
 /* What `row` becomes by `c`; false: nothing. */
 static bool next_row(const struct request_row *row, const struct change *c,
                      enum request_action action, struct request_row *next)
@@ -76,8 +87,9 @@ static bool next_row(const struct request_row *row, const struct change *c,
     *next = *row;
     if (action == REQUEST_IGNORE || action == REQUEST_REFUSE || action == REQUEST_ACTION_MAX)
         return false;
-    bool theirs = action == REQUEST_SETTLE_THEIRS &&
-                  (row->state == REQUEST_PENDING || row->outcome != (int)c->outcome);
+    bool theirs =
+        action == REQUEST_SETTLE_THEIRS &&
+        (row->state == REQUEST_PENDING || row->outcome != (int)c->outcome || other_answers(row, c));
     if (action == REQUEST_TAKE_DECISION || theirs || action == REQUEST_SETTLE_GONE) {
         next->outcome = (int)c->outcome;
         next->reason = c->reason;
@@ -305,6 +317,7 @@ void requests_check_deadline(struct core *core)
 struct replied {
     struct core *core;
     enum request_outcome outcome;
+    const char *answers; /* NULL when not known */
     const struct request_row *row;
 };
 
@@ -342,19 +355,32 @@ static int replied_row(void *data, const struct request_row *row)
         .event = REQUEST_REPLIED,
         .outcome = p->outcome,
         .reason = "",
+        .answers = p->answers,
         .actor = opencode_actor,
     };
     return request_apply(p->core, row, &c);
 }
 
-int core_feed_replied(const struct feed *f, const char *request_id, enum request_outcome outcome)
+static int feed_replied(const struct feed *f, const char *request_id, enum request_outcome outcome,
+                        const char *answers)
 {
     crash_point("reply.confirmed");
-    struct replied p = { .core = f->core, .outcome = outcome };
+    struct replied p = { .core = f->core, .outcome = outcome, .answers = answers };
     int r = store_request_get(f->core->store, f->pod, request_id, replied_row, &p);
     if (r == 0)
         core_tell_request(f->core, f->pod, request_id);
     return r < 0 && r != -ENOENT ? r : 0;
+}
+
+int core_feed_replied(const struct feed *f, const char *request_id, enum request_outcome outcome)
+{
+    return feed_replied(f, request_id, outcome, NULL);
+}
+
+int core_feed_answered(const struct feed *f, const char *request_id, const char *answers_json)
+{
+    const char *known = answers_json && answers_fit(answers_json) ? answers_json : NULL;
+    return feed_replied(f, request_id, OUTCOME_ANSWERED, known);
 }
 
 int request_confirm(struct core *core, const char *pod, const char *id)

@@ -276,8 +276,10 @@ static int on_question_replied(const struct event *e)
     const char *id = frame_str(e->frame, "question_id", ID_MAX);
     if (!id)
         return -EBADMSG;
-    return core_feed_replied(
-        &e->feed, id, json_bool(e->frame, "rejected", false) ? OUTCOME_REJECT : OUTCOME_ANSWERED);
+    if (json_bool(e->frame, "rejected", false))
+        return core_feed_replied(&e->feed, id, OUTCOME_REJECT);
+    _cleanup_free_ char *answers = json_print(json_arr(e->frame, "answers"));
+    return core_feed_answered(&e->feed, id, answers);
 }
 
 /* ---------------------------------------------------------------- state.sync */

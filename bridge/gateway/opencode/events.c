@@ -258,7 +258,9 @@ static void on_permission_replied(struct opencode *oc, const char *directory, co
 
 static void on_question_replied(struct opencode *oc, const char *directory, const cJSON *p)
 {
-    replied(oc, directory, p, OUTCOME_ANSWERED);
+    struct feed f = feed_of(oc, directory);
+    _cleanup_free_ char *answers = json_print(json_arr(p, "answers"));
+    stored(oc, directory, core_feed_answered(&f, json_str(p, "requestID", ""), answers));
 }
 
 static void on_question_rejected(struct opencode *oc, const char *directory, const cJSON *p)

@@ -106,6 +106,123 @@ void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks
         cJSON_DeleteItemFromArray(blocks, cJSON_GetArraySize(blocks) - 1);
 }
 
+/* ---------------------------------------------------------------- choices */
+
+#define VALUE_MAX  75
+#define GROUPS_MAX 100
+
+static cJSON *option_object(const struct blocks_choice *c, const struct blocks_option *o)
+{
+    cJSON *j = cJSON_CreateObject();
+    size_t max = c->label_max && c->label_max < 75 ? c->label_max : 75;
+    (void)cJSON_AddItemToObject(j, "text", plain(o->label, max));
+    (void)cJSON_AddStringToObject(j, "value", o->value);
+    if (o->description && *o->description)
+        (void)cJSON_AddItemToObject(j, "description", plain(o->description, 75));
+    return j;
+}
+
+/* The list that the option goes to; NULL: it is full. */
+static cJSON *list_for(cJSON *groups, const struct blocks_option *o, const char **last)
+{
+    cJSON *group = cJSON_GetArrayItem(groups, cJSON_GetArraySize(groups) - 1);
+    const char *name = o->group ? o->group : "";
+    if (!group || !*last || strcmp(*last, name) != 0) {
+        if (cJSON_GetArraySize(groups) == GROUPS_MAX)
+            return NULL;
+        group = cJSON_CreateObject();
+        (void)cJSON_AddItemToObject(group, "label", plain(name, 75));
+        (void)cJSON_AddArrayToObject(group, "options");
+        (void)cJSON_AddItemToArray(groups, group);
+        *last = name;
+    }
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(group, "options");
+    return cJSON_GetArraySize(list) < BLOCKS_OPTIONS_MAX ? list : NULL;
+}
+
+static void add_options(cJSON *element, const struct blocks_choice *c, bool grouped)
+{
+    cJSON *all = cJSON_AddArrayToObject(element, grouped ? "option_groups" : "options");
+    cJSON *chosen = cJSON_CreateArray();
+    const char *last = NULL;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct blocks_option *o = &c->options[i];
+        cJSON *list = grouped ? list_for(all, o, &last) : all;
+        if (strlen(o->value) > VALUE_MAX || !*o->value || !list ||
+            cJSON_GetArraySize(list) >= BLOCKS_OPTIONS_MAX)
+            continue;
+        (void)cJSON_AddItemToArray(list, option_object(c, o));
+        if (o->chosen && (c->many || cJSON_GetArraySize(chosen) == 0))
+            (void)cJSON_AddItemToArray(chosen, option_object(c, o));
+    }
+    if (cJSON_GetArraySize(chosen) == 0)
+        cJSON_Delete(chosen);
+    else if (c->many)
+        (void)cJSON_AddItemToObject(element, "initial_options", chosen);
+    else {
+        (void)cJSON_AddItemToObject(element, "initial_option",
+                                    cJSON_DetachItemFromArray(chosen, 0));
+        cJSON_Delete(chosen);
+    }
+}
+
+cJSON *blocks_choice(const struct blocks_choice *c)
+{
+    static const char *const types[2][2] = { { "radio_buttons", "checkboxes" },
+                                             { "static_select", "multi_static_select" } };
+    if (c->count == 0)
+        return NULL;
+    bool grouped = c->options[0].group != NULL;
+    bool list = c->list || grouped || c->count > BLOCKS_TICKS_MAX;
+    cJSON *e = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(e, "type", types[list][c->many]);
+    (void)cJSON_AddStringToObject(e, "action_id", c->action_id);
+    if (list && c->placeholder)
+        (void)cJSON_AddItemToObject(e, "placeholder", plain(c->placeholder, 150));
+    add_options(e, c, grouped);
+    return e;
+}
+
+void blocks_add_element(cJSON *blocks, const char *block_id, cJSON *element)
+{
+    if (!element)
+        return;
+    cJSON *b = add(blocks, "actions");
+    (void)cJSON_AddStringToObject(b, "block_id", block_id);
+    if (!cJSON_AddItemToArray(cJSON_AddArrayToObject(b, "elements"), element))
+        cJSON_Delete(element);
+}
+
+void blocks_add_field(cJSON *blocks, const char *block_id, const char *label, cJSON *element,
+                      bool optional)
+{
+    if (!element)
+        return;
+    cJSON *b = add(blocks, "input");
+    (void)cJSON_AddStringToObject(b, "block_id", block_id);
+    (void)cJSON_AddItemToObject(b, "label", plain(label, 2000));
+    (void)cJSON_AddBoolToObject(b, "optional", optional);
+    if (!cJSON_AddItemToObject(b, "element", element))
+        cJSON_Delete(element);
+}
+
+cJSON *blocks_input(const struct blocks_input *i)
+{
+    cJSON *e = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(e, "type", "plain_text_input");
+    (void)cJSON_AddStringToObject(e, "action_id", i->action_id);
+    (void)cJSON_AddBoolToObject(e, "multiline", i->lines);
+    (void)cJSON_AddNumberToObject(e, "max_length", i->max_length);
+    if (i->placeholder)
+        (void)cJSON_AddItemToObject(e, "placeholder", plain(i->placeholder, 150));
+    if (i->initial && *i->initial) {
+        _cleanup_buf_ struct buf text = BUF_INIT;
+        (void)text_put(&text, i->initial, (size_t)i->max_length, i->lines ? 0 : TEXT_ONE_LINE);
+        (void)cJSON_AddStringToObject(e, "initial_value", buf_str(&text));
+    }
+    return e;
+}
+
 cJSON *blocks_modal(const struct blocks_modal *m)
 {
     cJSON *view = cJSON_CreateObject();
@@ -127,14 +244,10 @@ cJSON *blocks_of(cJSON *view)
 void blocks_add_input(cJSON *blocks, const char *block_id, const char *action_id, const char *label,
                       const char *placeholder, int max_length, bool optional)
 {
-    cJSON *b = add(blocks, "input");
-    (void)cJSON_AddStringToObject(b, "block_id", block_id);
-    (void)cJSON_AddItemToObject(b, "label", plain(label, 2000));
-    (void)cJSON_AddBoolToObject(b, "optional", optional);
-    cJSON *e = cJSON_AddObjectToObject(b, "element");
-    (void)cJSON_AddStringToObject(e, "type", "plain_text_input");
-    (void)cJSON_AddStringToObject(e, "action_id", action_id);
-    (void)cJSON_AddBoolToObject(e, "multiline", true);
-    (void)cJSON_AddNumberToObject(e, "max_length", max_length);
-    (void)cJSON_AddItemToObject(e, "placeholder", plain(placeholder, 150));
+    blocks_add_field(blocks, block_id, label,
+                     blocks_input(&(struct blocks_input){ .action_id = action_id,
+                                                          .placeholder = placeholder,
+                                                          .max_length = max_length,
+                                                          .lines = true }),
+                     optional);
 }

@@ -36,6 +36,32 @@ struct blocks_button {
 void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks_button *buttons,
                         size_t count);
 
+#define BLOCKS_OPTIONS_MAX 100 /* of one list; of one group when there are groups */
+#define BLOCKS_TICKS_MAX   10  /* radio buttons and checkboxes */
+
+struct blocks_option {
+    const char *value;               /* opaque, at most 75 bytes, distinct within its choice */
+    const char *label, *description; /* raw, 75 each; description may be NULL */
+    const char *group;               /* raw; those of one group follow each other; NULL: none */
+    bool chosen;
+};
+struct blocks_choice {
+    const char *action_id, *placeholder;
+    bool many;        /* any number of them, else one */
+    bool list;        /* a list to open, also for few */
+    size_t label_max; /* characters of a label, 0: 75. All text of a message counts */
+    const struct blocks_option *options;
+    size_t count;
+};
+/* Radio buttons or checkboxes for up to ten options, a list for more; what Slack does not take is
+ * left out. The caller owns it; NULL without any option. */
+cJSON *blocks_choice(const struct blocks_choice *c);
+/* Adds an interactive element (taken; NULL: nothing) in a block of its own. */
+void blocks_add_element(cJSON *blocks, const char *block_id, cJSON *element);
+/* The same as a field of a form. */
+void blocks_add_field(cJSON *blocks, const char *block_id, const char *label, cJSON *element,
+                      bool optional);
+
 struct blocks_modal {
     const char *callback_id;
     const char *title, *submit, *close; /* 24 each */
@@ -47,3 +73,14 @@ cJSON *blocks_of(cJSON *view);
 /* A text field of several lines. */
 void blocks_add_input(cJSON *blocks, const char *block_id, const char *action_id, const char *label,
                       const char *placeholder, int max_length, bool optional);
+
+#define BLOCKS_INPUT_MAX 3000
+
+struct blocks_input {
+    const char *action_id, *placeholder;
+    const char *initial; /* raw; NULL or "": none; longer than `max_length`: cut */
+    int max_length;      /* at most BLOCKS_INPUT_MAX */
+    bool lines;          /* several */
+};
+/* The element of a text field. The caller owns it. */
+cJSON *blocks_input(const struct blocks_input *i);

@@ -274,16 +274,17 @@ static const struct verb *verb_of_text(const char *text, const char **ret_rest)
 struct waiting {
     const char *pod, *session_id;
     struct buf value;
-    size_t count;
+    size_t count, questions;
 };
 
 static int count_waiting(void *data, const struct request *r)
 {
     struct waiting *w = data;
-    if (r->state != REQUEST_PENDING || r->kind != REQUEST_PERMISSION ||
-        strcmp(r->root_session_id, w->session_id) != 0 || strcmp(r->pod, w->pod) != 0)
+    if (r->state != REQUEST_PENDING || strcmp(r->root_session_id, w->session_id) != 0 ||
+        strcmp(r->pod, w->pod) != 0)
         return 0;
-    if (w->count++ == 0)
+    w->questions += r->kind == REQUEST_QUESTION;
+    if (r->kind == REQUEST_PERMISSION && w->count++ == 0)
         permission_value(&w->value, r->pod, r->id);
     return 0;
 }
@@ -298,7 +299,7 @@ bool decide_by_text(struct slack *s, const char *pod, const char *session_id, co
     struct waiting waiting = { .pod = pod, .session_id = session_id };
     (void)core_each_request(s->core, true, count_waiting, &waiting);
     _cleanup_buf_ struct buf value = waiting.value;
-    if (waiting.count == 0 && *rest)
+    if (waiting.count == 0 && (*rest || waiting.questions))
         return false;
     if (waiting.count == 1) {
         ask(wish_new(

@@ -2,6 +2,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/home.h"
 #include "bridge/gateway/slack/internal.h"
@@ -81,6 +82,9 @@ static void to_session(struct words *words)
     if (decide_by_text(w->s, w->pod, w->session, w->channel, w->thread_ts, w->user, w->text))
         return;
     bool stop = strcmp(w->text, "!stop") == 0;
+    if (!stop &&
+        answer_by_text(w->s, w->pod, w->session, w->channel, w->thread_ts, w->user, w->text))
+        return;
     int r = stop ? core_session_abort(w->s->core, w->pod, w->session, &actor, on_abort_done, w)
                  : core_session_message(w->s->core, w->pod, w->session, w->text, &actor,
                                         on_message_done, w);

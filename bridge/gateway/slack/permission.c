@@ -1,6 +1,7 @@
 #include "bridge/gateway/slack/permission.h"
 
 #include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/question.h"
 #include "bridge/gateway/slack/text.h"
 
 #include <inttypes.h>
@@ -35,9 +36,7 @@ static const struct kind *kind_of(const char *permission)
 static void put_title(struct buf *out, const struct request *r)
 {
     const struct kind *k = kind_of(r->permission);
-    if (r->kind == REQUEST_QUESTION) {
-        buf_puts(out, "The agent has a question");
-    } else if (k) {
+    if (k) {
         buf_puts(out, k->title);
     } else {
         buf_puts(out, "Use ");
@@ -67,19 +66,6 @@ static void put_detail(struct buf *out, const struct request *r, const cJSON *de
     }
     if (!out->len)
         put_strings(out, json_arr(detail, "patterns"));
-    if (!out->len)
-        buf_puts(out, r->summary);
-}
-
-static void put_questions(struct buf *out, const struct request *r, const cJSON *detail)
-{
-    const cJSON *q, *option;
-    cJSON_ArrayForEach (q, json_arr(detail, "questions")) {
-        buf_printf(out, "%s%s", out->len ? "\n\n" : "", json_str(q, "question", ""));
-        cJSON_ArrayForEach (option, json_arr(q, "options")) {
-            buf_printf(out, "\n- %s", json_str(option, "label", ""));
-        }
-    }
     if (!out->len)
         buf_puts(out, r->summary);
 }
@@ -138,12 +124,17 @@ void permission_outcome(struct buf *out, const struct request *r)
         [OUTCOME_ALWAYS] = "Always allowed", [OUTCOME_REJECT] = "Denied",
         [OUTCOME_ANSWERED] = "Answered",     [OUTCOME_GONE] = "No longer waiting",
     };
-    bool known = (unsigned)r->outcome < OUTCOME_MAX;
-    buf_puts(out, (r->state == REQUEST_SETTLED ? settled : deciding)[known ? r->outcome : 0]);
+    bool known = (unsigned)r->outcome < OUTCOME_MAX, done = r->state == REQUEST_SETTLED;
+    if (r->kind == REQUEST_QUESTION && r->outcome == OUTCOME_REJECT)
+        buf_puts(out, done ? "Dismissed" : "Dismissing");
+    else
+        buf_puts(out, (done ? settled : deciding)[known ? r->outcome : 0]);
     if (r->outcome != OUTCOME_GONE)
         put_actor(out, &r->actor);
     if (r->outcome == OUTCOME_REJECT || r->outcome == OUTCOME_GONE)
         put_reason(out, r, 500);
+    if (r->outcome == OUTCOME_ANSWERED)
+        question_put_answers(out, r->answers_json);
     if (r->state == REQUEST_SETTLED)
         put_time(out, r->decided_ms);
     else
@@ -198,7 +189,7 @@ static void add_buttons(cJSON *blocks, const struct request *r, const cJSON *det
     blocks_add_buttons(blocks, "decision", buttons, ARRAY_SIZE(buttons));
 }
 
-static void add_where(cJSON *blocks, const struct request *r)
+void permission_add_where(cJSON *blocks, const struct request *r)
 {
     _cleanup_buf_ struct buf where = BUF_INIT;
     if (*r->session_title)
@@ -209,18 +200,12 @@ static void add_where(cJSON *blocks, const struct request *r)
     blocks_add_context(blocks, NULL, buf_str(&where));
 }
 
-static void add_state(cJSON *blocks, const struct request *r, const cJSON *detail)
+void permission_add_outcome(cJSON *blocks, const struct request *r)
 {
     _cleanup_buf_ struct buf line = BUF_INIT;
-    if (r->state != REQUEST_PENDING) {
-        buf_printf(&line, "%s ", outcome_emoji(r));
-        permission_outcome(&line, r);
-        blocks_add_section(blocks, buf_str(&line));
-    } else if (r->kind == REQUEST_QUESTION) {
-        blocks_add_context(blocks, "It waits for an answer on the web page or in OpenCode.", NULL);
-    } else {
-        add_buttons(blocks, r, detail);
-    }
+    buf_printf(&line, "%s ", outcome_emoji(r));
+    permission_outcome(&line, r);
+    blocks_add_section(blocks, buf_str(&line));
 }
 
 /* Notification and screen reader; the blocks say the rest. */
@@ -242,21 +227,21 @@ cJSON *permission_message(const struct request *r)
     _cleanup_buf_ struct buf title = BUF_INIT, exact = BUF_INIT, text = BUF_INIT;
     if (json_parse(&detail, r->detail_json, strlen(r->detail_json), NULL) < 0)
         detail = NULL;
-    buf_printf(&title, "%s *", r->kind == REQUEST_QUESTION ? ":question:" : ":lock:");
+    buf_puts(&title, ":lock: *");
     put_title(&title, r);
     buf_puts(&title, "*");
-    if (r->kind == REQUEST_QUESTION)
-        put_questions(&exact, r, detail);
-    else
-        put_detail(&exact, r, detail);
+    put_detail(&exact, r, detail);
     put_fallback(&text, r, buf_str(&exact));
     json_add_str(m, "text", buf_str(&text));
     cJSON *blocks = cJSON_AddArrayToObject(m, "blocks");
     blocks_add_section(blocks, buf_str(&title));
     if (blocks_add_code(blocks, buf_str(&exact)))
         blocks_add_context(blocks, ":warning: Shortened. The whole text is on the web page.", NULL);
-    add_where(blocks, r);
-    add_state(blocks, r, detail);
+    permission_add_where(blocks, r);
+    if (r->state == REQUEST_PENDING)
+        add_buttons(blocks, r, detail);
+    else
+        permission_add_outcome(blocks, r);
     return blocks ? TAKE_PTR(m) : NULL;
 }
 

@@ -30,5 +30,9 @@ bool permission_value_parse(char *copy, const char **ret_pod, const char **ret_i
 /* The form that asks for a reason; `metadata` comes back with it. */
 cJSON *permission_reason_modal(const struct request *r, const char *metadata);
 
-/* "Allowed once by <@U1>": for people, mrkdwn. */
+/* "Allowed once by <@U1>", "Answered in OpenCode: Red": for people, mrkdwn. */
 void permission_outcome(struct buf *out, const struct request *r);
+
+/* Lines of a request's message: where it comes from; who decides or decided. */
+void permission_add_where(cJSON *blocks, const struct request *r);
+void permission_add_outcome(cJSON *blocks, const struct request *r);

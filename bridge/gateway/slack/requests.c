@@ -5,6 +5,7 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/question.h"
 #include "bridge/gateway/slack/threads.h"
 
 #include <errno.h>
@@ -30,6 +31,11 @@ static int compare(void *data, const struct store_place *p)
     return 0;
 }
 
+static cJSON *message_of(const struct request *r)
+{
+    return r->kind == REQUEST_QUESTION ? question_message(r) : permission_message(r);
+}
+
 static void put_update(struct slack *s, const struct request *r, const char *fingerprint)
 {
     _cleanup_buf_ struct buf key = BUF_INIT;
@@ -37,7 +43,7 @@ static void put_update(struct slack *s, const struct request *r, const char *fin
     (void)outbox_put(s->outbox, &(struct outgoing){
                                     .key = buf_str(&key),
                                     .lane = buf_str(&key),
-                                    .args = permission_message(r),
+                                    .args = message_of(r),
                                     .place = { "request", r->pod, r->id },
                                     .extra = fingerprint,
                                     .shown = state_names[r->state],
@@ -65,7 +71,7 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
     (void)outbox_put(s->outbox, &(struct outgoing){
                                     .key = key,
                                     .lane = buf_str(&lane),
-                                    .args = permission_message(r),
+                                    .args = message_of(r),
                                     .thread = { "session", r->pod, r->root_session_id },
                                     .place = { "request", r->pod, r->id },
                                     .extra = fingerprint,

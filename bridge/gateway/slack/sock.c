@@ -4,9 +4,9 @@
 #include "base/core/log.h"
 #include "base/ws/ws.h"
 #include "bridge/gateway/slack/commands.h"
-#include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
+#include "bridge/gateway/slack/interact.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/sock_table.h"
 #include "bridge/gateway/slack/timer.h"
@@ -156,22 +156,6 @@ static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
         log_error("slack: cannot acknowledge an envelope: %s", strerror(-r));
 }
 
-static void on_interactive(struct slack *s, const cJSON *payload)
-{
-    static const struct {
-        const char *type;
-        void (*fn)(struct slack *s, const cJSON *payload);
-    } handlers[] = {
-        { "block_actions", decide_block_actions },
-        { "view_submission", decide_view_submission },
-        { "message_action", inbound_shortcut },
-    };
-    const char *type = json_str(payload, "type", "");
-    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
-        if (strcmp(handlers[i].type, type) == 0)
-            handlers[i].fn(s, payload);
-}
-
 static void on_hello(struct conn *c, const struct frame *f)
 {
     struct sock *k = c->sock;
@@ -245,10 +229,13 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         ack(c, &f, NULL);
         inbound_event(s, f.payload);
         break;
-    case FRAME_INTERACTIVE:
-        ack(c, &f, NULL);
-        on_interactive(s, f.payload);
+    case FRAME_INTERACTIVE: { /* a form that is not right stays open and is not carried out */
+        _cleanup_json_ cJSON *wrong = interact_check(f.payload);
+        ack(c, &f, wrong);
+        if (!wrong)
+            interact(s, f.payload);
         break;
+    }
     case FRAME_SLASH: { /* its ack carries the answer; it is found without waiting */
         _cleanup_json_ cJSON *answer = commands_handle(s, f.payload);
         ack(c, &f, answer);

@@ -1,0 +1,59 @@
+/* What somebody asked for by a button, a form or a word, kept while the allow-list is asked. */
+#pragma once
+
+#include "base/json/json.h"
+#include "bridge/gateway/core/core.h"
+
+struct slack;
+struct wish;
+
+/* Carried out for somebody who may; the wish ends after it. `pod` and `id` are what the value
+ * names. */
+typedef void wish_fn(const struct wish *w, const char *pod, const char *id);
+
+/* Strings are copied; NULL is "". */
+struct wish_fields {
+    const char *user, *channel, *thread_ts, *message_ts;
+    const char *value;        /* of the button: permission_value() */
+    const char *trigger;      /* opens a form */
+    const char *response_url; /* answers in its place */
+    const char *text;         /* a reason */
+    const cJSON *picks;       /* of a question; copied */
+    const void *verb;         /* static data of the one who asks */
+};
+
+struct wish {
+    struct slack *s;
+    wish_fn *fn;
+    const void *verb;
+    char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *response_url, *text;
+    cJSON *picks;
+};
+
+/* Reads user, channel, message and trigger of a block_actions payload; the rest is "". */
+struct wish_fields wish_fields_of_action(const cJSON *payload);
+
+/* What a form needs to come back to the message that opened it, malloc'ed. */
+char *wish_metadata(const struct wish *w);
+/* The fields again, of the payload of its submission. `meta` must live as long as they do. */
+struct wish_fields wish_fields_of_view(const cJSON *payload, const cJSON *meta);
+/* The form's metadata; the caller owns it. NULL: none of ours. */
+cJSON *wish_meta_of(const cJSON *payload);
+
+/* Asks whether the person may, then calls `fn`, or explains and audits the refusal. */
+void wish_ask(struct slack *s, wish_fn *fn, const struct wish_fields *f);
+
+/* Only for that person, where they are. */
+void wish_whisper(const struct wish *w, const char *text);
+struct actor wish_actor(const struct wish *w);
+
+/* Opens a form with the wish's trigger. `view` is taken. 0 or -errno. */
+int wish_open(const struct wish *w, cJSON *view);
+
+/* The decision of a request: the first wins; whoever is late is told. */
+void wish_decide(const struct wish *w, const char *pod, const char *id,
+                 enum request_outcome outcome, const char *answers_json);
+/* Somebody was first. */
+void wish_too_late(const struct wish *w, const char *pod, const char *id);
+/* The gateway knows no such request: its message is made to say so. */
+void wish_gone(const struct wish *w, const char *pod, const char *id);
