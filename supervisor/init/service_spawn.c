@@ -140,10 +140,9 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
     struct sandbox sandbox = { 0 };
     if (s->cfg->profile)
         plan_sandbox(plan, s->cfg->profile - 1, &sandbox);
-    struct surroundings around = { .service = s,
-                                   .with_secrets = with_secrets,
-                                   .main = p == &s->proc,
-                                   .secrets_fd = -1 };
+    struct surroundings around = {
+        .service = s, .with_secrets = with_secrets, .main = p == &s->proc, .secrets_fd = -1
+    };
     _cleanup_free_ const char **list = calloc(argv.count + 1, sizeof *list);
     if (!list)
         return -ENOMEM;

@@ -49,7 +49,7 @@ static void put_config(const char *place, const char *name, bool watch)
 static void start(void)
 {
     pod_start(&pod);
-    POD_EVENTUALLY(&pod, pod_state("first", "ready"));
+    POD_EVENTUALLY(&pod, pod_state("first", "ready") && pod_state("same", "ready"));
 }
 
 static void swapped_to(const char *name, long same_pid)

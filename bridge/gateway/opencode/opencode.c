@@ -341,8 +341,7 @@ int opencode_new(struct opencode **ret, struct core *core, const struct opencode
         free(oc);
         return error_set_errno(e, r, "cannot make the direct way to OpenCode");
     }
-    uv_timer_t *timers[] = { &oc->timer, &oc->resync_timer, &oc->again_timer,
-                             &oc->parts_timer };
+    uv_timer_t *timers[] = { &oc->timer, &oc->resync_timer, &oc->again_timer, &oc->parts_timer };
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
         (void)uv_timer_init(core_loop(core), timers[i]);
         timers[i]->data = oc;

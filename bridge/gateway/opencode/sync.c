@@ -151,7 +151,8 @@ void sync_start(struct opencode *oc)
     bool any = false;
     for (size_t i = 0; i < oc->n_directories; i++)
         any = any || oc->stale[i];
-    if (!any && !oc->busy) /* the first reading holds the queue also when there is nothing to read */
+    if (!any &&
+        !oc->busy) /* the first reading holds the queue also when there is nothing to read */
         return;
     oc->sync = calloc(1, sizeof *oc->sync);
     if (!oc->sync) {
