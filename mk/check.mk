@@ -50,7 +50,11 @@ check: deps ## all tests, with their set-up
 
 bench: programs plugin opencode ## speed and memory of the whole thread (root)
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) node bench/thread.mjs
-.PHONY: bench
+.PHONY: bench bench-init deps-bench
+bench-init: programs deps-bench ## PID 1 beside tini, dumb-init, catatonit, s6, runit, supervisord (root)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin node bench/init/run.mjs $(or $(ROUNDS),100) $(or $(ORPHANS),20000) $(ONLY)
+deps-bench:
+	@scripts/install-packages.sh $(DEBIAN_BENCH)
 
 .PHONY: soak
 soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the long tests: services killed at random for CHAOS seconds (600)
