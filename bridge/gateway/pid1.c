@@ -8,6 +8,7 @@
 #include "base/uvcontrol/uvcontrol.h"
 #include "bridge/gateway/core/core.h"
 #include "bridge/gateway/core/run.h"
+#include "bridge/gateway/store/rows.h"
 #include "bridge/gateway/store/store.h"
 
 #include <errno.h>
@@ -19,8 +20,9 @@ struct pid1 {
     struct core *core;
     struct uvcontrol *events, *status, *annotate;
     uv_timer_t retry;
-    bool dirty;   /* the note is not what it should be */
-    bool reached; /* said in the log */
+    bool dirty;    /* the note is not what it should be */
+    bool reached;  /* said in the log */
+    unsigned busy; /* sessions of this pod */
 };
 
 static void connect_events(struct pid1 *p);
@@ -53,6 +55,9 @@ static void links_text(struct pid1 *p, struct buf *out)
     jsonw_object(&w, "bridge");
     jsonw_uint(&w, "connected", l.bridges);
     jsonw_object_end(&w);
+    jsonw_object(&w, "sessions");
+    jsonw_uint(&w, "busy", p->busy);
+    jsonw_object_end(&w);
     jsonw_object(&w, "opencode");
     jsonw_str(&w, "way", l.opencode);
     jsonw_str(&w, "reason", l.opencode_reason);
@@ -83,22 +88,49 @@ static void on_links(void *data)
     send_note(data);
 }
 
+static int count_one(void *data, const struct session_row *row)
+{
+    (void)row;
+    ++*(unsigned *)data;
+    return 0;
+}
+
+/* For who waits until nobody is at work: plugin-watch. */
+static void on_session(void *data, const struct session *session)
+{
+    struct pid1 *p = data;
+    const char *pod = getenv("CODEV_POD");
+    unsigned busy = 0;
+    if (!pod || (session && strcmp(session->pod, pod) != 0))
+        return;
+    for (int s = SESSION_BUSY; s <= SESSION_RETRY; s++)
+        if (store_session_each_status(core_store(p->core), pod, s, count_one, &busy) < 0)
+            return;
+    if (busy == p->busy)
+        return;
+    p->busy = busy;
+    send_note(p);
+}
+
 /* ---------------------------------------------------------------- volumes */
 
-/* Says it once for each change, also over a restart of the gateway. */
+/* Says `now` ("": nothing is wrong) once for each change, also over a restart of the gateway. */
+static bool is_news(struct pid1 *p, const char *key, const char *now)
+{
+    _cleanup_free_ char *said = NULL;
+    struct store *store = core_store(p->core);
+    int r = store_get(store, key, &said);
+    if ((r < 0 && r != -ENOENT) || strcmp(said ? said : "", now) == 0)
+        return false;
+    return store_put(store, key, *now ? now : NULL) == 0;
+}
+
 static void volume_news(struct pid1 *p, const char *path, bool ok, const char *message)
 {
     _cleanup_buf_ struct buf key = BUF_INIT, text = BUF_INIT;
-    _cleanup_free_ char *said = NULL;
-    struct store *store = core_store(p->core);
     buf_printf(&key, "volume %s", path);
-    int r = store_get(store, buf_str(&key), &said);
-    if (r < 0 && r != -ENOENT)
-        return;
     const char *now = ok ? "" : *message ? message : "not right";
-    if (strcmp(said ? said : "", now) == 0)
-        return;
-    if (store_put(store, buf_str(&key), ok ? NULL : now) < 0)
+    if (!is_news(p, buf_str(&key), now))
         return;
     if (ok)
         buf_printf(&text, "Volume %s is well again.", path);
@@ -106,6 +138,26 @@ static void volume_news(struct pid1 *p, const char *path, bool ok, const char *m
         buf_printf(&text, "Volume %s: %s", path, now);
     log_info("%s", buf_str(&text));
     core_notice(p->core, buf_str(&text));
+}
+
+/* What waits for `codevctl trust`, by the note that codev-prepare left. */
+static void trust_news(struct pid1 *p, const cJSON *status)
+{
+    static const char *const kinds[] = { "plugin", "config" };
+    const cJSON *s;
+    _cleanup_json_ cJSON *note = NULL;
+    cJSON_ArrayForEach (s, json_arr(status, "services")) {
+        const char *text = json_str(json_obj(s, "notes"), "plugin", "");
+        if (strcmp(json_str(s, "name", ""), "prepare") == 0)
+            (void)json_parse(&note, text, strlen(text), NULL);
+    }
+    for (size_t i = 0; note && i < ARRAY_SIZE(kinds); i++) {
+        char key[32];
+        const char *now = json_str(json_obj(note, "trust"), kinds[i], "");
+        (void)snprintf(key, sizeof key, "trust %s", kinds[i]);
+        if (is_news(p, key, now) && *now)
+            core_notice(p->core, now);
+    }
 }
 
 static const char *first_finding(const cJSON *volume)
@@ -126,6 +178,7 @@ static void on_status_line(void *data, const char *line, size_t len)
     cJSON_ArrayForEach (volume, json_arr(json, "volumes"))
         volume_news(data, json_str(volume, "path", "?"), json_bool(volume, "ok", true),
                     first_finding(volume));
+    trust_news(data, json);
 }
 
 static void on_status_end(void *data, int error, const char *message)
@@ -160,6 +213,9 @@ static void on_event(void *data, const char *line, size_t len)
     if (strcmp(json_str(json, "event", ""), "volume") == 0)
         volume_news(p, json_str(json, "path", "?"), json_bool(json, "ok", true),
                     json_str(json, "message", ""));
+    else if (strcmp(json_str(json, "service", ""), "prepare") == 0 &&
+             strcmp(json_str(json, "to", ""), "done") == 0)
+        ask_status(p);
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -194,6 +250,7 @@ static void connect_events(struct pid1 *p)
         return;
     }
     ask_status(p);
+    on_session(p, NULL);
     send_note(p);
 }
 
@@ -205,7 +262,9 @@ int pid1_new(struct pid1 **ret, struct core *core, struct error *e)
     if (!p)
         return error_set_errno(e, -ENOMEM, "cannot make the link to PID 1");
     p->core = core;
-    struct connector c = { .name = "pid1", .data = p, .links_changed = on_links };
+    struct connector c = {
+        .name = "pid1", .data = p, .links_changed = on_links, .session_changed = on_session
+    };
     int r = core_add_connector(core, &c);
     if (r < 0) {
         free(p);

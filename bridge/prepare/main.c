@@ -21,7 +21,7 @@ static const char usage[] =
     "Finds, clones, builds and links OpenCode's bridge plugin, and writes OpenCode's extra\n"
     "configuration. Exit status 0 also when OpenCode must start without the plugin.\n"
     "\n"
-    "  --watch    stay, and put the plugin link back whenever it disappears\n"
+    "  --watch    stay; put the plugin link back; rebuild and reload a changed plugin\n"
     "  --json     print the outcome as JSON on standard output\n"
     "  --help     this text\n"
     "  --version  the version\n"

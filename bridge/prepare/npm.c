@@ -27,7 +27,8 @@ static void end_group(int signal)
 
 static _Noreturn void exec_npm(const struct npm_job *job, char **env)
 {
-    const char *argv[24] = { "npm" };
+    const char *program = job->program ? job->program : "npm";
+    const char *argv[24] = { program };
     size_t n = 1;
     for (size_t i = 0; job->args[i] && n < ARRAY_SIZE(argv) - 1; i++)
         argv[n++] = job->args[i];
@@ -36,7 +37,7 @@ static _Noreturn void exec_npm(const struct npm_job *job, char **env)
         (void)signal(defaults[i], SIG_DFL);
     errno = 0;
     if (chdir(job->plugin) == 0 && npm_sandbox_enter(job->sandbox, env))
-        (void)execvpe("npm", (char *const *)(uintptr_t)argv, env);
+        (void)execvpe(program, (char *const *)(uintptr_t)argv, env);
     _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -118,7 +119,8 @@ static int judge(const struct npm_job *job, const struct running *n, int r, int 
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !*why)
-        return error_set(e, -ENOENT, "npm is not installed (not in PATH)");
+        return error_set(e, -ENOENT, "%s is not installed (not in PATH)",
+                         job->program ? job->program : "npm");
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return error_set(e, -ECHILD, "%s failed (%s %d)%s%s", job->what, code > 128 ? "signal" : "exit",
                      code > 128 ? code - 128 : code, *why ? ": " : "", why);

@@ -8,6 +8,7 @@
 
 struct npm_sandbox;
 struct npm_job {
+    const char *program;      /* NULL: npm */
     const char *plugin;       /* its working folder */
     const char *const *args;  /* behind "npm", NULL-terminated */
     const char *what;         /* for messages: "npm ci" */

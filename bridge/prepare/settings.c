@@ -109,6 +109,11 @@ static void read_choices(struct settings *s)
     s->update = strcmp(update, "ff") == 0;
     if (!s->update && strcmp(update, "never") != 0)
         log_warn("CODEV_PLUGIN_UPDATE=%s is neither ff nor never, using never", update);
+    static const char *const reloads[RELOAD_MAX] = { "idle", "now", "notify", "off" };
+    const char *reload = env_or("CODEV_PLUGIN_RELOAD", "idle");
+    for (int i = 0; i < RELOAD_MAX; i++)
+        if (strcmp(reload, reloads[i]) == 0)
+            s->reload = (enum reload)i;
     s->timeout_ms = TIMEOUT_MS;
     const char *timeout = env_or("CODEV_PLUGIN_TIMEOUT_MS", NULL);
     if (timeout && parse_u64(timeout, 1, (uint64_t)24 * 3600 * 1000, &s->timeout_ms) < 0) {

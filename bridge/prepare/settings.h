@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum reload { RELOAD_IDLE, RELOAD_NOW, RELOAD_NOTIFY, RELOAD_OFF, RELOAD_MAX };
+
 struct settings {
     char *home;
     char *runtime_dir;
@@ -25,6 +27,7 @@ struct settings {
     char *trust_dir;    /* where accepted copies are kept; "": no trust is asked for */
     char *accepted;     /* the accepted copy of the configuration; NULL: the user's own counts */
     bool update;        /* plugin.update: ff */
+    enum reload reload; /* what a change of the plugin's sources leads to */
     uint64_t timeout_ms;
 };
 

@@ -4,6 +4,7 @@
 #include "base/core/log.h"
 #include "bridge/prepare/link.h"
 #include "bridge/prepare/package.h"
+#include "bridge/prepare/reload.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -66,21 +67,35 @@ static bool put_back(const struct settings *s, bool *told)
     return true;
 }
 
+static int shorter(int a, int b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 int watch_link(const struct settings *s, struct error *e)
 {
     _cleanup_fd_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    _cleanup_fd_ int sources = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    struct reload_state reload = { .fd = sources };
     if (fd < 0)
         log_warn("no inotify (%s): the plugin link is looked at every 5 minutes", strerror(errno));
     log_info("watching the plugin link %s", s->link_path);
+    reload_watch(&reload, s);
     for (bool told = false;;) {
         if (fd >= 0)
             watch_parents(fd, s->link_path);
         if (put_back(s, &told))
             (void)poll(NULL, 0, CALM_MS);
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, RECHECK_MS) < 0 && errno != EINTR)
+        int wait = shorter(RECHECK_MS, reload_step(&reload, s));
+        struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = sources, .events = POLLIN } };
+        int n = poll(p, ARRAY_SIZE(p), wait);
+        if (n < 0 && errno != EINTR)
             return error_set_errno(e, -errno, "cannot wait");
-        if (p.revents) {
+        if (n == 0 && wait == RECHECK_MS)
+            reload_watch(&reload, s); /* a plugin that was not there before */
+        if (p[1].revents)
+            reload_read(&reload);
+        if (p[0].revents) {
             (void)poll(NULL, 0, 50); /* an npm run touches hundreds of entries: look once */
             drain(fd);
         }
