@@ -183,6 +183,27 @@ static void check_links(struct doctor *d, const cJSON *status)
         say(d, FINE, "slack", "", "%s", state);
 }
 
+static void check_groups(struct doctor *d, const cJSON *status)
+{
+    const cJSON *g = json_at(status, "cgroup");
+    int64_t now = json_int(g, "pids_current", 0), max = json_int(g, "pids_max", 0);
+    const char *detail = json_str(g, "detail", "");
+    if (!g)
+        return;
+    say(d, FINE, "cgroup", "", "%s%s%s%s",
+        json_bool(g, "services", false)
+            ? "one for each service"
+            : "none for services, they are followed by the process tree",
+        *detail ? " (" : "", detail, *detail ? ")" : "");
+    if (json_int(g, "oom_kills", 0) > 0)
+        say(d, WARN, "memory", "raise the container's memory limit, or a service's memory_max",
+            "the kernel killed %lld processes since the start, out of memory",
+            (long long)json_int(g, "oom_kills", 0));
+    if (max > 0 && now >= max / 10 * 9)
+        say(d, BAD, "processes", "find who makes them: codevctl status; or raise the pids limit",
+            "%lld of at most %lld processes and threads", (long long)now, (long long)max);
+}
+
 static void check_supervisor(struct doctor *d, const cJSON *status)
 {
     const cJSON *s;
@@ -192,6 +213,7 @@ static void check_supervisor(struct doctor *d, const cJSON *status)
     cJSON_ArrayForEach (s, json_arr(status, "services"))
         check_service(d, s);
     check_sandbox(d, json_arr(status, "services"));
+    check_groups(d, status);
     check_plugin(d, status);
     check_links(d, status);
     if (!*json_str(status, "state_dir", ""))

@@ -160,6 +160,32 @@ static void put_sandbox(const cJSON *status)
     put_profiles(status);
 }
 
+/* Which means hold services: groups of the kernel's, or what takes their place. */
+static void put_groups(const cJSON *status)
+{
+    const cJSON *g = json_at(status, "cgroup");
+    const char *detail = json_str(g, "detail", "");
+    int64_t max = json_int(g, "pids_max", 0);
+    if (!g)
+        return;
+    if (json_bool(g, "services", false))
+        (void)printf("cgroup   one for each service: %smemory_max by %s, limits.nproc by %s",
+                     json_bool(g, "kill", false) ? "killed as a whole, " : "",
+                     json_bool(g, "memory", false) ? "memory.max" : "looking now and then",
+                     json_bool(g, "pids", false) ? "pids.max" : "RLIMIT_NPROC");
+    else
+        (void)printf(
+            "cgroup   none for services: killed by the process tree, memory_max by looking "
+            "now and then, limits.nproc by RLIMIT_NPROC");
+    (void)printf("%s%s%s\n", *detail ? " (" : "", detail, *detail ? ")" : "");
+    if (max > 0)
+        (void)printf("         %lld of at most %lld processes and threads\n",
+                     (long long)json_int(g, "pids_current", 0), (long long)max);
+    if (json_int(g, "oom_kills", 0) > 0)
+        (void)printf("         the kernel killed %lld processes, out of memory\n",
+                     (long long)json_int(g, "oom_kills", 0));
+}
+
 static void put_status(const cJSON *status)
 {
     char age[24];
@@ -178,6 +204,7 @@ static void put_status(const cJSON *status)
     put_plugin(status);
     put_links(status);
     put_sandbox(status);
+    put_groups(status);
     if (json_int(status, "stdout_dropped", 0) > 0)
         (void)printf("log      %lld lines were dropped: stdout was blocked\n",
                      (long long)json_int(status, "stdout_dropped", 0));

@@ -50,10 +50,19 @@ static void role_leaver(const char *unused)
     sleep_for_ever();
 }
 
+/* Forks as much as it may, and its children too. */
+static void role_forks(const char *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 1000000; i++)
+        if (fork() < 0)
+            (void)poll(NULL, 0, 1000);
+}
+
 static const struct {
     const char *name;
     void (*run)(const char *argument);
-} roles[] = { { "eat", role_eat }, { "leaver", role_leaver } };
+} roles[] = { { "eat", role_eat }, { "leaver", role_leaver }, { "forks", role_forks } };
 
 #define ROLE(role, argument)                                                                       \
     {                                                                                              \
@@ -121,7 +130,8 @@ static void open_pod(void)
 
 static void remove_made(void)
 {
-    static const char *const inner[] = { "pid1", "service.leaver", "service.calm" };
+    static const char *const inner[] = { "pid1",          "service.leaver", "service.calm",
+                                         "service.eater", "service.forks",  "service.many" };
     for (size_t i = 0; i < made_count; i++) {
         char path[PATH_MAX + 64];
         for (size_t k = 0; k < ARRAY_SIZE(inner); k++) {
@@ -160,6 +170,32 @@ static bool give_group(void)
     pod.groups[0] = *v2 ? make_group(v2) : "";
     pod.own_v2 = v2;
     return *pod.groups[0];
+}
+
+/* The same with the controllers of version 2, which a hybrid machine has not. */
+static bool give_controllers(void)
+{
+    char path[PATH_MAX];
+    _cleanup_free_ char *text = NULL;
+    (void)snprintf(path, sizeof path, "%s/cgroup.subtree_control", v2_mount());
+    return *v2_mount() && file_read(path, 4096, &text, NULL) == 0 && strstr(text, "memory") &&
+           strstr(text, "pids") && give_group();
+}
+
+static void give_v1(const char *controller)
+{
+    pod.own_v2 = NULL;
+    pod.groups[0] = make_group(controller);
+}
+
+#define NO_CONTROLLERS "memory and pids are not controllers of version 2 on this machine"
+
+static void kill_inside(const char *service)
+{
+    char command[64];
+    (void)snprintf(command, sizeof command, "nsenter -t %d -p kill -9 %ld", (int)pod.pid1,
+                   pod_number(pod_service_status(service), "pid"));
+    ck_assert_int_eq(system(command), 0);
 }
 
 /* --- what is pure --- */
@@ -353,10 +389,7 @@ START_TEST(an_oom_kill_is_told_from_a_plain_one)
                                 "\"last_exit\":\"killed by the kernel, out of memory\""));
     ck_assert(pod_says(&pod, "the kernel killed 1 process of this container, out of memory"));
     POD_EVENTUALLY(&pod, pod_number(pod_service_status("calm"), "pid") > 0);
-    char command[64];
-    (void)snprintf(command, sizeof command, "nsenter -t %d -p kill -9 %ld", (int)pod.pid1,
-                   pod_number(pod_service_status("calm"), "pid"));
-    ck_assert_int_eq(system(command), 0);
+    kill_inside("calm");
     POD_EVENTUALLY(&pod,
                    strstr(pod_service_status("calm"), "\"last_exit\":\"signal 9 (SIGKILL)\""));
     ck_assert_int_eq(pod_stop(&pod, 10000), 0);
@@ -370,8 +403,9 @@ START_TEST(few_processes_left_are_told_of)
           .argv =
               SHELL("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 1000 & done; wait") }
     };
-    pod.groups[0] = make_group("/sys/fs/cgroup/pids");
-    if (skipped(!*pod.groups[0], "there is no pids controller of version 1"))
+    if (!give_controllers())
+        give_v1("/sys/fs/cgroup/pids");
+    if (skipped(!*pod.groups[0], "there is no pids controller"))
         return;
     put(pod.groups[0], "pids.max", "20");
     start(s, 1);
@@ -380,6 +414,92 @@ START_TEST(few_processes_left_are_told_of)
     (void)POD_ASK("stop", "many");
     POD_EVENTUALLY(&pod, pod_number(POD_ASK("status"), "pids_current") < 16);
     ck_assert(pod_says(&pod, "of at most 20 processes and threads again"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+/* memory.max of its own: the container lives on, though it is set to die as a whole. */
+START_TEST(a_service_over_its_memory_is_killed_alone)
+{
+    struct pod_service s[] = { { .name = "eater",
+                                 .argv = ROLE("eat", "80"),
+                                 .p = { .memory_max = (uint64_t)24 << 20,
+                                        .backoff_first_ms = 300 } },
+                               { .name = "calm", .argv = SHELL("exec sleep 1000") } };
+    if (skipped(!give_controllers(), NO_CONTROLLERS))
+        return;
+    put(pod.groups[0], "memory.oom.group", "1");
+    start(s, 2);
+    POD_EVENTUALLY(&pod, strstr(pod_service_status("eater"),
+                                "\"last_exit\":\"killed by the kernel, out of memory (memory_max "
+                                "24 MiB)\""));
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("eater"), "restarts") >= 1);
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("eater"), "oom_kills") >= 2);
+    ck_assert(pod_says(&pod, "service eater: the kernel killed 1 of its processes, out of memory: "
+                             "its memory_max is 24 MiB"));
+    ck_assert(pod_state("calm", "ready"));
+    ck_assert_int_eq(pod_number(pod_service_status("calm"), "restarts"), 0);
+    kill_inside("calm");
+    POD_EVENTUALLY(&pod,
+                   strstr(pod_service_status("calm"), "\"last_exit\":\"signal 9 (SIGKILL)\""));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+/* The container's own limit: whom the kernel took is told as well. */
+START_TEST(the_containers_limit_is_told_from_the_services)
+{
+    struct pod_service s[] = {
+        { .name = "eater", .argv = ROLE("eat", "80"), .p = { .restart = PLAN_RESTART_NEVER } }
+    };
+    if (skipped(!give_controllers(), NO_CONTROLLERS))
+        return;
+    put(pod.groups[0], "memory.max", "41943040");
+    start(s, 1);
+    POD_EVENTUALLY(&pod, strstr(pod_service_status("eater"),
+                                "\"last_exit\":\"killed by the kernel, out of memory\""));
+    ck_assert(pod_says(&pod, "out of memory: the container's limit, or the node's"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+/* A child of it: the service lives on. */
+START_TEST(a_service_survives_the_child_that_took_too_much)
+{
+    struct pod_service s[] = { { .name = "eater",
+                                 .argv = SHELL("\"$0\" --role eat 80; echo went on; sleep 1000"),
+                                 .p = { .memory_max = (uint64_t)24 << 20 } } };
+    s[0].argv[3] = self;
+    if (skipped(!give_controllers(), NO_CONTROLLERS))
+        return;
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_says(&pod, "\"msg\":\"went on\""));
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("eater"), "oom_kills") == 1);
+    ck_assert(pod_state("eater", "ready"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+START_TEST(a_fork_bomb_is_held_and_killed)
+{
+    struct pod_service s[] = { { .name = "forks",
+                                 .argv = ROLE("forks", ""),
+                                 .p = { .limit_nproc = 60, .stop_grace_ms = 100 } },
+                               { .name = "calm", .argv = SHELL("exec sleep 1000") } };
+    if (skipped(!give_controllers(), NO_CONTROLLERS))
+        return;
+    start(s, 2);
+    POD_EVENTUALLY(&pod, in_group(pod.groups[0], "service.forks") == 60);
+    POD_EVENTUALLY(
+        &pod, pod_says(&pod, "service forks: the kernel refuses to make more processes: it has"));
+    ck_assert(pod_says(&pod, "and limits.nproc allows no more"));
+    POD_EVENTUALLY(&pod, pod_state("calm", "ready"));
+    (void)POD_ASK("restart", "calm"); /* there is room for others */
+    POD_EVENTUALLY(&pod, pod_number(pod_service_status("calm"), "restarts") == 1 &&
+                             pod_state("calm", "ready"));
+    (void)POD_ASK("stop", "forks");
+    POD_EVENTUALLY(&pod, pod_state("forks", "stopped"));
+    ck_assert_int_eq(in_group(pod.groups[0], "service.forks"), 0);
     ck_assert_int_eq(pod_stop(&pod, 10000), 0);
 }
 END_TEST
@@ -399,11 +519,19 @@ static Suite *suite(void)
         return s;
     }
     tcase_add_test(t, a_service_has_a_group_and_is_killed_with_it);
-    tcase_add_test(t, a_killed_guard_hides_nothing_in_a_group);
     tcase_add_test(t, a_group_that_cannot_be_written_is_done_without);
     tcase_add_test(t, too_much_memory_restarts_a_service);
     tcase_add_test(t, an_oom_kill_is_told_from_a_plain_one);
+    suite_add_tcase(s, t);
+    t = tcase_create("controllers"); /* what tests/uml/run.sh is for */
+    tcase_set_timeout(t, 90);
+    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_test(t, a_killed_guard_hides_nothing_in_a_group);
     tcase_add_test(t, few_processes_left_are_told_of);
+    tcase_add_test(t, a_service_over_its_memory_is_killed_alone);
+    tcase_add_test(t, the_containers_limit_is_told_from_the_services);
+    tcase_add_test(t, a_service_survives_the_child_that_took_too_much);
+    tcase_add_test(t, a_fork_bomb_is_held_and_killed);
     suite_add_tcase(s, t);
     return s;
 }
