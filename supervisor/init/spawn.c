@@ -259,7 +259,7 @@ static struct spawn_failure enter_sandbox(const struct spawn_spec *spec,
     if (r == 0)
         r = sandbox_apply(spec->sandbox, &spec->where, spec->kernel, report, &part);
     struct spawn_failure f = failure(SPAWN_SANDBOX, r);
-    f.part = part;
+    f.part = (int)part;
     return f;
 }
 
