@@ -32,14 +32,13 @@ deps-debian-run:
 
 # Judges /metrics. Taken out of its package, which would start a daemon where it is installed; a test
 # that does without it says so.
-PROMTOOL := build/promtool/usr/bin/promtool
 .PHONY: promtool
 promtool: build/promtool/.stamp
-build/promtool/.stamp:
-	$(Q)command -v promtool >/dev/null || { mkdir -p $(@D) && cd $(@D) && \
+build/promtool/.stamp: | deps-debian
+	$(Q)mkdir -p $(@D); if command -v promtool >/dev/null || (cd $(@D) && \
 		apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && \
-		rm -f prometheus_*.deb; } || echo "promtool cannot be had: apt-get update, then make promtool"
-	$(Q)mkdir -p $(@D) && touch $@
+		rm -f prometheus_*.deb); then touch $@; else \
+		echo "promtool cannot be had: apt-get update, then make promtool"; fi
 
 opencode: $(OPENCODE_DIR)/.stamp
 $(OPENCODE_DIR)/.stamp: OPENCODE_VERSION
