@@ -67,6 +67,8 @@ function print(title, base) {
   table.length = 0;
 }
 
+const namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"]; // they are PID 1 in it
+
 // ---- plain ----
 const plain = [
   ["codev-init", [path.join(bin, "codev-init"), "--"]],
@@ -126,7 +128,7 @@ async function atRest() {
 async function flood() {
   for (const [who, argv] of plain) {
     const log = newLog();
-    const child = spawn("unshare", ["--pid", "--fork", "--mount-proc", "--kill-child", ...argv,
+    const child = spawn("unshare", [...namespace, ...argv,
       "sh", "-c", `${stamp} flood ${log} ${orphans}; exec ${stamp} main ${log}`], { stdio: "ignore" });
     await until("zombies", () => lines(log, "main").length, 300000);
     const init = children(child.pid)[0];
@@ -169,15 +171,18 @@ async function start([who, make], mode) {
   fs.mkdirSync(path.join(home, "src"));
   const { argv, env } = make(home, mode, log);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith("CODEV_")));
-  const child = spawn(stamp, ["exec", log, ...argv], { stdio: "ignore", env: { ...clean, ...env } });
+  const child = spawn("unshare", [...namespace, stamp, "exec", log, ...argv], { stdio: "ignore", env: { ...clean, ...env } });
   await count(log, "main", 1);
-  return { who, child, log };
+  return { who, child, log, pid1: children(child.pid)[0] };
+}
+// What this machine calls a process that has that number in the namespace.
+function outer(run, inner) {
+  return tree(run.pid1).find((pid) => new RegExp(`^NSpid:.*\\s${inner}$`, "m").test(fs.readFileSync(`/proc/${pid}/status`, "utf8")));
 }
 async function end(s) {
-  const all = tree(s.child.pid);
-  s.child.kill("SIGTERM");
-  await Promise.race([new Promise((done) => s.child.once("exit", done)), sleep(3000)]);
-  for (const pid of all) try { process.kill(pid, "SIGKILL"); } catch { /* gone */ }
+  const ended = new Promise((done) => s.child.once("exit", done));
+  s.child.kill("SIGKILL"); // and with it the namespace
+  await ended;
 }
 
 async function supervise(s, mode, name, n, pause) {
@@ -186,7 +191,7 @@ async function supervise(s, mode, name, n, pause) {
   for (let i = 0; i < n; i++) {
     await sleep(pause); // s6 and runit do not start a service more than once a second
     const before = lines(run.log, "main");
-    spawnSync(stamp, ["send", run.log, String(before.at(-1).pid), "9"]);
+    spawnSync(stamp, ["send", run.log, String(outer(run, before.at(-1).pid)), "9"]);
     const now = await count(run.log, "main", before.length + 1);
     took.push((now.at(-1).value - lines(run.log, "send").at(-1).value) / 1000);
   }
@@ -215,10 +220,10 @@ async function supervisorRest() {
       took.push((lines(run.log, "main")[0].value - lines(run.log, "exec")[0].value) / 1000);
       if (i === 0) {
         await sleep(1500);
-        const m = memory(run.child.pid);
+        const m = memory(run.pid1);
         note("RSS of PID 1", run.who, m.rss, "KiB");
         note("PSS of PID 1", run.who, m.pss, "KiB");
-        const own = tree(run.child.pid).filter((pid) => !/stamp$|sleep$|coreutils$/.test(fs.readlinkSync(`/proc/${pid}/exe`)));
+        const own = tree(run.pid1).filter((pid) => !/stamp$|sleep$|coreutils$/.test(fs.readlinkSync(`/proc/${pid}/exe`)));
         const services = s[0] === "codev-init" ? 4 : 1; // the others run that one only
         note("PSS of it and its helpers, for each service", run.who, Math.round(own.reduce((sum, pid) => sum + memory(pid).pss, 0) / services), "KiB");
       }
@@ -233,9 +238,9 @@ async function stubborn() {
   if (!supervisors.length) return;
   const [who] = supervisors[0];
   const run = await start(supervisors[0], "deaf");
-  const pid = lines(run.log, "main")[0].pid;
+  const pid = outer(run, lines(run.log, "main")[0].pid);
   const begun = performance.now();
-  run.child.kill("SIGTERM");
+  process.kill(run.pid1, "SIGTERM");
   await until("end", () => !fs.existsSync(`/proc/${pid}`));
   note("stubborn service, its grace 300 ms: gone after", who, Math.round(performance.now() - begun), "ms");
   await end(run);
