@@ -7,14 +7,14 @@ import * as session from "./session.js";
 /* ------------------------------------------------------------------ connections */
 
 const SLACK = { connected: ["connected", "ok"], connecting: ["connecting…", "wait"], failed: ["failed", "bad"], off: ["off", "off"] };
-const WAY = { bridge: ["connected", "ok"], http: ["connected, no plugin", "ok"], none: ["not reached", "bad"] };
+const WAY = { bridge: ["connected", "ok"], http: ["connected, no plugin", "ok", "In the pod, codevctl plugin status says why; where there is none: codevctl plugin install"], none: ["not reached", "bad"] };
 
 function showLinks(links) {
   const items = [["OpenCode", WAY[links.opencode.way], links.opencode.reason], ["Slack", SLACK[links.slack.state], links.slack.reason]];
   $("links").replaceChildren(
-    ...items.map(([name, [text, kind] = ["unknown", "wait"], reason]) => {
+    ...items.map(([name, [text, kind, help] = ["unknown", "wait"], reason]) => {
       const item = el("li", `link ${kind}`, el("span", "name", name), " ", el("span", "state", text));
-      if (reason) item.title = reason;
+      if (reason || help) item.title = [reason, help].filter(Boolean).join(" · ");
       return item;
     }),
   );
