@@ -367,15 +367,17 @@ describe("a session", () => {
 
   test("started by /opencode start; the other commands answer", async () => {
     const started = await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text: "start @@text Slashed." });
-    assert.match(started.user_sees, /Starting/);
+    assert.equal(started.outcome, "acked");
+    await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id: "start_session" });
+    await slack.control("view_submit", { user: "alice", values: {} });
     await eventually("the answer", async () => (await all()).some((x) => x.text === "Slashed." && x.thread_ts));
     await ephemeral("alice", /It goes on in its thread in <#C0DEV000001>/);
     for (const [text, pattern] of [
-      ["help", /starts a session/], ["", /starts a session/], ["nonsense", /starts a session/],
-      ["list", /\u2022 \*/], ["status", /OpenCode: http/], ["stop", /!stop/], ["start", /Say what to do/],
+      ["help", /a new session/], ["", /a new session/], ["nonsense", /a new session/],
+      ["list", /\u2022 \*/], ["status", /OpenCode: http/], ["stop", /!stop/],
     ])
       assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text })).user_sees, pattern);
-    assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/focus", text: "web" })).user_sees, /both/);
+    assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/focus", text: "web" })).user_sees, /Focus: \*web\*/);
     assert.match((await slack.control("slash", { user: "mallory", channel: "general", command: "/opencode", text: "start x" })).user_sees, /may do this/);
   });
 
@@ -680,6 +682,7 @@ describe("set-up", () => {
     }
     await eventually("mallory is refused three times", async () =>
       (await slack.control("ephemerals?user=mallory")).filter((e) => /Only members/.test(e.text)).length === 3);
+    assert.deepEqual(await slack.control("views?open=true"), []);
   });
 
   test("the agent's answer calls nobody", async () => {

@@ -4,6 +4,7 @@
 #include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
+#include "bridge/gateway/slack/start_form.h"
 
 #include "base/core/buf.h"
 #include "base/core/utf8.h"
@@ -49,7 +50,7 @@ static size_t check_element(const cJSON *e, bool in_form)
 {
     size_t cost = 0;
     const char *type = json_str(e, "type", "");
-    const cJSON *options = json_arr(e, "options"), *o;
+    const cJSON *options = json_arr(e, "options"), *o, *group;
     bool ticks = strcmp(type, "radio_buttons") == 0 || strcmp(type, "checkboxes") == 0;
     ck_assert_uint_ge(strlen(json_str(e, "action_id", "")), 1);
     if (strcmp(type, "button") == 0) {
@@ -59,6 +60,18 @@ static size_t check_element(const cJSON *e, bool in_form)
     } else if (strcmp(type, "plain_text_input") == 0) {
         ck_assert(in_form);
         ck_assert_int_le((int)json_num(e, "max_length", 0), 3000);
+        const char *initial = json_str(e, "initial_value", "");
+        ck_assert_uint_le(utf8_count(initial, strlen(initial)),
+                          (size_t)json_num(e, "max_length", 0));
+    } else if (json_arr(e, "option_groups")) {
+        ck_assert_int_le(cJSON_GetArraySize(json_arr(e, "option_groups")), 100);
+        cJSON_ArrayForEach (group, json_arr(e, "option_groups")) {
+            (void)text_of(json_obj(group, "label"), 75);
+            ck_assert_int_ge(cJSON_GetArraySize(json_arr(group, "options")), 1);
+            ck_assert_int_le(cJSON_GetArraySize(json_arr(group, "options")), 100);
+            cJSON_ArrayForEach (o, json_arr(group, "options"))
+                cost += check_option(o);
+        }
     } else {
         ck_assert(ticks || strstr(type, "static_select"));
         ck_assert_int_ge(cJSON_GetArraySize(options), 1);
@@ -200,6 +213,8 @@ START_TEST(question__limits_hold)
     for (size_t l = 0; l < ARRAY_SIZE(lengths); l++) {
         _cleanup_free_ char *text = repeat(units[_i], lengths[l]);
         for (size_t s = 0; s < ARRAY_SIZE(shapes); s++) {
+            if (lengths[l] > 75 && shapes[s].options > 12)
+                continue; /* labels are long enough at 75; this only takes time */
             _cleanup_json_ cJSON *detail = cJSON_CreateObject();
             cJSON *list = cJSON_AddArrayToObject(detail, "questions");
             for (int i = 0; i < shapes[s].questions; i++)
@@ -450,11 +465,68 @@ START_TEST(outcome__says_what_was_answered)
 }
 END_TEST
 
+/* ---- the form that starts a session ---- */
+
+static void add_entry(cJSON *list, const char *text, int i, int per_group)
+{
+    cJSON *j = cJSON_CreateObject();
+    _cleanup_buf_ struct buf id = BUF_INIT, group = BUF_INIT;
+    buf_printf(&id, "p/%d", i);
+    buf_printf(&group, "%d %s", per_group ? i / per_group : 0, text);
+    json_add_str(j, "id", buf_str(&id));
+    json_add_str(j, "name", text);
+    json_add_str(j, "description", text);
+    json_add_str(j, "group", per_group ? buf_str(&group) : NULL);
+    (void)cJSON_AddItemToArray(list, j);
+}
+
+START_TEST(start__limits_hold)
+{
+    static const int counts[] = { 0, 1, 99, 101, 400, 700 };
+    _cleanup_free_ char *text = repeat(units[_i], 4000), *name = repeat(units[_i], 90);
+    for (size_t c = 0; c < ARRAY_SIZE(counts); c++) {
+        _cleanup_json_ cJSON *catalog = cJSON_CreateObject();
+        cJSON *agents = cJSON_AddArrayToObject(catalog, "agents");
+        cJSON *models = cJSON_AddArrayToObject(catalog, "models");
+        for (int i = 0; i < counts[c]; i++) {
+            add_entry(agents, name, i, 0);
+            add_entry(models, name, i, (int)c * 40);
+        }
+        _cleanup_free_ char *json = json_print(catalog);
+        _cleanup_json_ cJSON *view = start_modal(json, text, "https://hooks/x");
+        check_blocks(blocks_of(view), 100, 1000000);
+        (void)text_of(json_obj(view, "title"), 24);
+        _cleanup_free_ char *all = json_print(view);
+        ck_assert_uint_le(strlen(all), 250000);
+    }
+}
+END_TEST
+
+START_TEST(start__prompt_and_errors)
+{
+    static const char text[] =
+        "{\"title\":{\"value\":{\"value\":\"T\"}},\"description\":{\"value\":{\"value\":\"Do\\nit\"}},"
+        "\"category\":{\"value\":{\"selected_option\":{\"value\":\"Bug fix\"}}},"
+        "\"project\":{\"value\":{\"value\":null}},\"priority\":{\"value\":{\"selected_option\":null}},"
+        "\"complexity\":{\"value\":{\"selected_option\":{\"value\":\"High\"}}}}";
+    _cleanup_json_ cJSON *values = NULL, *payload = cJSON_CreateObject();
+    ck_assert_int_eq(json_parse(&values, text, strlen(text), NULL), 0);
+    _cleanup_buf_ struct buf prompt = BUF_INIT;
+    start_prompt(&prompt, values);
+    ck_assert_str_eq(buf_str(&prompt), "Do\nit\n\nCategory: Bug fix\nComplexity: High");
+    cJSON *state = cJSON_AddObjectToObject(cJSON_AddObjectToObject(payload, "view"), "state");
+    _cleanup_json_ cJSON *empty = start_view_check(payload);
+    ck_assert_str_eq(json_str_at(empty, "errors.title", ""), "This is needed.");
+    (void)cJSON_AddItemToObject(state, "values", TAKE_PTR(values));
+    ck_assert_ptr_null(start_view_check(payload));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("slack_question");
     TCase *t = tcase_create("question");
-    tcase_set_timeout(t, 60);
+    tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, question__limits_hold, 0, (int)ARRAY_SIZE(units));
     tcase_add_loop_test(t, question__broken_detail_is_shown, 0, 6);
     tcase_add_loop_test(t, question__offers_what_fits, 0, (int)ARRAY_SIZE(offers));
@@ -462,6 +534,8 @@ int main(void)
     tcase_add_loop_test(t, text__is_read_as_an_answer, 0, (int)ARRAY_SIZE(texts));
     tcase_add_loop_test(t, form__is_read, 0, (int)ARRAY_SIZE(forms));
     tcase_add_test(t, message_state__is_read);
+    tcase_add_loop_test(t, start__limits_hold, 0, (int)ARRAY_SIZE(units));
+    tcase_add_test(t, start__prompt_and_errors);
     tcase_add_test(t, picks__come_into_the_form);
     tcase_add_loop_test(t, outcome__says_what_was_answered, 0, (int)ARRAY_SIZE(outcomes));
     suite_add_tcase(s, t);

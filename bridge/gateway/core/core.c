@@ -73,6 +73,7 @@ static void core_closed(uv_handle_t *handle)
     free(core->slack_state);
     free(core->slack_reason);
     free(core->opencode_reason);
+    free(core->catalog);
     for (size_t i = 0; i < core->n_held; i++) {
         free(core->held_pod[i]);
         free(core->held_id[i]);
@@ -420,6 +421,20 @@ void core_set_slack_state(struct core *core, const char *state, const char *reas
     core->slack_state = s;
     core->slack_reason = why;
     core_tell_links(core);
+}
+
+const char *core_catalog(struct core *core)
+{
+    return core->catalog ? core->catalog : "";
+}
+
+void core_set_catalog(struct core *core, const char *json)
+{
+    char *copy = json ? strdup(json) : NULL;
+    if (!copy)
+        return;
+    free(core->catalog);
+    core->catalog = copy;
 }
 
 struct store *core_store(struct core *core)

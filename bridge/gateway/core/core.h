@@ -174,6 +174,11 @@ struct link_state {
     const char *store_reason; /* why nothing can be stored at present; "" when all is well */
 };
 void core_links(struct core *core, struct link_state *ret);
+/* What can be chosen for a new session on our own pod: {"agents":[{"id","name","description"}],
+ * "models":[{"id","name","group"}]}; "" until it was read. Valid until it is set anew. */
+const char *core_catalog(struct core *core);
+void core_set_catalog(struct core *core, const char *json); /* copied; NULL: unchanged */
+
 /* A connector tells its own state. */
 void core_set_slack_state(struct core *core, const char *state, const char *reason);
 

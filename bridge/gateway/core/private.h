@@ -36,7 +36,7 @@ struct core {
     struct connector connectors[CORE_CONNECTORS_MAX];
     bool connector_stopped[CORE_CONNECTORS_MAX];
     size_t n_connectors;
-    char *slack_state, *slack_reason, *opencode_reason;
+    char *slack_state, *slack_reason, *opencode_reason, *catalog;
 
     struct way *ways;
     struct delivery *deliveries;

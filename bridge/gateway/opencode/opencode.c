@@ -348,6 +348,8 @@ int opencode_new(struct opencode **ret, struct core *core, const struct opencode
         oc->open_handles++;
     }
     begin(oc, oc->options.grace_ms);
+    if (catalog_new(&oc->catalog, oc) < 0)
+        log_warn("direct way: no agents and models can be offered");
     *ret = oc;
     return 0;
 }
@@ -370,6 +372,7 @@ void opencode_free(struct opencode *oc)
     drop_all(oc);
     calls_cancel(oc);
     core_way_remove(TAKE_PTR(oc->way));
+    catalog_free(TAKE_PTR(oc->catalog));
     uv_close((uv_handle_t *)&oc->timer, on_closed);
     uv_close((uv_handle_t *)&oc->resync_timer, on_closed);
     uv_close((uv_handle_t *)&oc->again_timer, on_closed);

@@ -35,6 +35,7 @@ struct item {
     int64_t before_ms;
 };
 
+struct catalog;
 struct call; /* an order under way (commands.c) */
 
 struct part {
@@ -73,6 +74,7 @@ struct opencode {
     unsigned looked_up; /* in a row for one item: parents of parents */
     char *lookup_id, *lookup_directory;
 
+    struct catalog *catalog;
     struct call *calls;
     struct part parts[OC_PARTS_MAX];
     uint64_t part_clock;
@@ -133,6 +135,10 @@ void part_updated(struct opencode *oc, const char *directory, const cJSON *p);
 void part_role(struct opencode *oc, const char *message_id, bool user);
 void parts_flush(struct opencode *oc);
 void parts_clear(struct opencode *oc);
+
+/* ---- catalog.c ---- */
+int catalog_new(struct catalog **ret, struct opencode *oc);
+void catalog_free(struct catalog *c);
 
 /* ---- commands.c ---- */
 extern const struct way_ops direct_ops;

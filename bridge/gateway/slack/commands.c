@@ -3,8 +3,8 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/text.h"
-#include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/users.h"
 
 #include <errno.h>
@@ -16,7 +16,8 @@
 struct command {
     struct slack *s;
     const char *user, *channel, *response_url;
-    const char *rest; /* what follows the verb */
+    const char *trigger; /* opens a form, for 3 s */
+    const char *rest;    /* what follows the verb */
 };
 
 typedef void verb_fn(const struct command *c, struct buf *answer);
@@ -28,7 +29,7 @@ static const struct {
     verb_fn *fn;
     const char *help;
 } verbs[] = {
-    { "start", do_start, "`/opencode start TEXT` starts a session with that task" },
+    { "start", do_start, "`/opencode start [TEXT]` opens a form for a new session" },
     { "list", do_list, "`/opencode list` shows the latest sessions" },
     { "status", do_status, "`/opencode status` shows what is connected and what waits" },
     { "stop", do_stop, "`!stop` in a session's thread ends what it is doing" },
@@ -47,94 +48,16 @@ static cJSON *message(const char *text)
 
 /* ---------------------------------------------------------------- start */
 
-struct start {
-    struct slack *s;
-    char *user, *response_url, *prompt;
-};
-
-static void start_free(void *data)
-{
-    struct start *st = data;
-    if (!st)
-        return;
-    free(st->user);
-    free(st->response_url);
-    free(st->prompt);
-    free(st);
-}
-
-static void start_free_ptr(struct start **st)
-{
-    start_free(*st);
-}
-#define _cleanup_start_ _cleanup_(start_free_ptr)
-
-static void respond(const struct start *st, const char *text)
-{
-    api_respond(st->s->api, st->response_url, message(text));
-}
-
-static void on_started(void *data, int error, const char *why, const char *session_id)
-{
-    _cleanup_start_ struct start *st = data;
-    _cleanup_buf_ struct buf b = BUF_INIT;
-    if (error || !session_id || !*session_id) {
-        buf_puts(&b, ":warning: The session could not be started: ");
-        (void)text_put(&b, why && *why ? why : strerror(error ? -error : EPROTO), 400,
-                       TEXT_ESCAPE | TEXT_ONE_LINE);
-        respond(st, buf_str(&b));
-        return;
-    }
-    _cleanup_free_ char *pod = threads_pod_of(st->s->threads, session_id);
-    int r = pod ? threads_ensure(st->s->threads, pod, session_id) : -ENOMEM;
-    if (r < 0) {
-        log_warn("slack: no thread for a session that was started here: %s", strerror(-r));
-        return;
-    }
-    buf_printf(&b, "Started. It goes on in its thread in <#%s>.", st->s->set->slack_channel);
-    respond(st, buf_str(&b));
-}
-
-static void start_session(void *data, bool may)
-{
-    _cleanup_start_ struct start *st = data;
-    if (!may) {
-        respond(st, users_refusal(st->s->users));
-        return;
-    }
-    struct actor actor = { CONNECTOR, st->user, users_name(st->s->users, st->user) };
-    struct session_start start = { .prompt = st->prompt, .actor = &actor };
-    int r = core_session_start(st->s->core, &start, on_started, st);
-    if (r < 0)
-        respond(st, ":warning: The session could not be started: OpenCode is not connected.");
-    else
-        (void)TAKE_PTR(st);
-}
-
 static void do_start(const struct command *c, struct buf *answer)
 {
     const char *channel = c->s->set->slack_channel;
-    if (!*c->rest) {
-        buf_puts(answer, "Say what to do: `/opencode start TEXT`. Or mention me in a message.");
-        return;
-    }
     if (!channel || !*channel) {
         buf_puts(answer, "`SLACK_CHANNEL_ID` is not set, so I don't know where the thread "
                          "belongs. Mention me in a message instead.");
         return;
     }
-    _cleanup_start_ struct start *st = calloc(1, sizeof *st);
-    if (!st)
-        return;
-    st->s = c->s;
-    st->user = strdup(c->user);
-    st->response_url = strdup(c->response_url);
-    st->prompt = strdup(c->rest);
-    if (!st->user || !st->response_url || !st->prompt)
-        return;
-    buf_puts(answer, "Starting a session\xe2\x80\xa6");
-    struct start *all = TAKE_PTR(st);
-    users_ask(c->s->users, c->user, start_session, start_free, all);
+    if (start_open(c->s, c->trigger, c->response_url, c->rest) < 0)
+        buf_puts(answer, ":warning: The form could not be opened. Please try again.");
 }
 
 /* ---------------------------------------------------------------- the others */
@@ -223,13 +146,40 @@ static void opencode(struct command *c, const char *text, struct buf *answer)
     do_help(c, answer);
 }
 
+/* Where somebody wants to be told of things. */
+static void do_focus(const struct command *c, const char *text, struct buf *answer)
+{
+    static const struct {
+        const char *mode, *meaning;
+    } modes[] = {
+        { "slack", "you are told in Slack" },
+        { "web", "you are told on the web page" },
+        { "auto", "you are told on the web page while you use it, else in Slack" },
+    };
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    _cleanup_free_ char *stored = NULL;
+    buf_printf(&key, "focus:%s:%s", CONNECTOR, c->user);
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+        if (strcasecmp(modes[i].mode, text) == 0) {
+            int r = store_put(c->s->store, buf_str(&key), modes[i].mode);
+            if (r < 0)
+                buf_puts(answer, ":warning: That could not be stored.");
+            else
+                buf_printf(answer, "Focus: *%s*, %s.", modes[i].mode, modes[i].meaning);
+            return;
+        }
+    if (store_get(c->s->store, buf_str(&key), &stored) < 0)
+        stored = NULL;
+    buf_printf(answer, "Focus: *%s*. Change it with `/focus slack`, `/focus web` or `/focus auto`.",
+               stored ? stored : "auto");
+}
+
 static void carry_out(struct command *c, const char *name, const char *text, struct buf *answer)
 {
     if (strcmp(name, "/opencode") == 0)
         opencode(c, text, answer);
     else if (strcmp(name, "/focus") == 0)
-        buf_puts(answer, "Requests are shown here and on the web page, both at once; whoever "
-                         "answers first decides.");
+        do_focus(c, text, answer);
 }
 
 static void refuse(struct slack *s, const char *user, const char *name, struct buf *answer)
@@ -242,7 +192,7 @@ static void refuse(struct slack *s, const char *user, const char *name, struct b
 /* A command that waits for the members of the channel to be read. */
 struct later {
     struct slack *s;
-    char *user, *channel, *response_url, *name, *text;
+    char *user, *channel, *response_url, *trigger, *name, *text;
 };
 
 static void later_free(void *data)
@@ -253,6 +203,7 @@ static void later_free(void *data)
     free(l->user);
     free(l->channel);
     free(l->response_url);
+    free(l->trigger);
     free(l->name);
     free(l->text);
     free(l);
@@ -267,7 +218,7 @@ static void on_may(void *data, bool may)
 {
     _cleanup_(later_free_ptr) struct later *l = data;
     _cleanup_buf_ struct buf answer = BUF_INIT;
-    struct command c = { l->s, l->user, l->channel, l->response_url, "" };
+    struct command c = { l->s, l->user, l->channel, l->response_url, l->trigger, "" };
     if (may)
         carry_out(&c, l->name, l->text, &answer);
     else
@@ -285,9 +236,10 @@ static void ask_first(const struct command *c, const char *name, const char *tex
     l->user = strdup(c->user);
     l->channel = strdup(c->channel);
     l->response_url = strdup(c->response_url);
+    l->trigger = strdup(c->trigger);
     l->name = strdup(name);
     l->text = strdup(text);
-    if (!l->user || !l->channel || !l->response_url || !l->name || !l->text)
+    if (!l->user || !l->channel || !l->response_url || !l->trigger || !l->name || !l->text)
         return;
     struct later *all = TAKE_PTR(l);
     users_ask(c->s->users, c->user, on_may, later_free, all);
@@ -300,6 +252,7 @@ cJSON *commands_handle(struct slack *s, const cJSON *payload)
         .user = json_str(payload, "user_id", ""),
         .channel = json_str(payload, "channel_id", ""),
         .response_url = json_str(payload, "response_url", ""),
+        .trigger = json_str(payload, "trigger_id", ""),
         .rest = "",
     };
     const char *name = json_str(payload, "command", "");

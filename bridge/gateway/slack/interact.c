@@ -6,6 +6,8 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
+#include "bridge/gateway/slack/start.h"
+#include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/users.h"
 
 #include <string.h>
@@ -17,6 +19,7 @@ static const struct view {
 } views[] = {
     { MODAL_DENY, NULL, decide_view_submission },
     { MODAL_ANSWER, answer_view_check, answer_view_submission },
+    { MODAL_START, start_view_check, start_view_submission },
 };
 
 /* Each takes what is its own; the buttons of permissions come last. */
