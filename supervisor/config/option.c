@@ -405,8 +405,8 @@ static void put_expected(const struct setting *o, struct buf *out)
         [OPTION_SIGNAL] = "a signal such as TERM, INT or 15",
         [OPTION_NAME] = "a name of letters, digits, '-', '_' and '.'",
         [OPTION_PAIRS] = "one line of text",
-        [OPTION_PLACE] = "an absolute path, or one from $HOME, $RUNTIME, $STATE, $CWD, $TMP or "
-                         "$NPM_CACHE on",
+        [OPTION_PLACE] = ("an absolute path, or one from $HOME, $RUNTIME, $STATE, $CWD, $TMP or "
+                          "$NPM_CACHE on"),
         [OPTION_PORT] = "any, none, or a port",
         [OPTION_SYSCALL] = "the name of a system call",
         [OPTION_CAPABILITY] = "the name of a capability, such as NET_BIND_SERVICE",

@@ -143,10 +143,12 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
         errno = problem;
         return -1;
     }
+    /* cppcheck-suppress allocaCalled ; malloc must not be called in the child of a vfork */
     char **env = alloca((length(envp) + 1) * sizeof *env);
     scrub(envp, env);
     if (is_shell(path))
         return (int)syscall(SYS_execve, path, argv, env);
+    /* cppcheck-suppress allocaCalled */
     char **args = alloca((length(argv) + 4) * sizeof *args);
     wrap(path, argv, args);
     return (int)syscall(SYS_execve, shell, args, env);
@@ -181,10 +183,12 @@ static int spawn_by(spawn_fn *real, pid_t *pid, const char *path,
     int problem = too_long(argv, envp) ? E2BIG : missing(path);
     if (problem)
         return problem;
+    /* cppcheck-suppress allocaCalled ; malloc must not be called in the child of a vfork */
     char **env = alloca((length(envp) + 1) * sizeof *env);
     scrub(envp, env);
     if (is_shell(path))
         return real_spawn(pid, path, actions, attributes, argv, env);
+    /* cppcheck-suppress allocaCalled */
     char **args = alloca((length(argv) + 4) * sizeof *args);
     wrap(path, argv, args);
     return real_spawn(pid, shell, actions, attributes, args, env);

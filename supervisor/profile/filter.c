@@ -78,8 +78,8 @@ static int add_persona(scmp_filter_ctx ctx, int nr, const struct denied *d)
 
 static int add_netlink(scmp_filter_ctx ctx, int nr, const struct denied *d)
 {
-    const struct scmp_arg_cmp args[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-                                         SCMP_A2(SCMP_CMP_NE, d->value) };
+    const struct scmp_arg_cmp args[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
+                                         SCMP_A2(SCMP_CMP_NE, d->value, 0) };
     return add(ctx, nr, d->error, ARRAY_SIZE(args), args);
 }
 
@@ -87,7 +87,7 @@ static int add_denied(scmp_filter_ctx ctx, const struct denied *d)
 {
     int nr = number_of(d->call, d->number);
     const struct scmp_arg_cmp equal = SCMP_CMP(d->arg, SCMP_CMP_MASKED_EQ, LOW_32, d->value);
-    const struct scmp_arg_cmp above = SCMP_CMP(d->arg, SCMP_CMP_GT, d->value);
+    const struct scmp_arg_cmp above = SCMP_CMP(d->arg, SCMP_CMP_GT, d->value, 0);
     if (nr < 0) /* this machine never had that call */
         return 0;
     switch (d->when) {

@@ -204,6 +204,7 @@ START_TEST(a_health_check_restarts_or_only_marks)
     start(s, 2);
     POD_EVENTUALLY(&pod, pod_state("marked", "ready") && pod_state("restarted", "ready"));
     _cleanup_fd_ int fd = open(pod_path(&pod, "sick"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    ck_assert_int_ge(fd, 0);
     POD_EVENTUALLY(&pod, pod_state("marked", "unhealthy"));
     POD_EVENTUALLY(&pod, pod_number(pod_service_status("restarted"), "restarts") >= 1);
     ck_assert_int_eq(unlink(pod_path(&pod, "sick")), 0);
