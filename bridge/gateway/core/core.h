@@ -140,12 +140,29 @@ struct session_start {
     const char *directory;                      /* NULL: the pod's default */
     const char *title, *prompt, *agent, *model; /* NULL: default; model "provider/model" */
     const struct actor *actor;
+    /* For who must start it exactly once: `key` names the session in OpenCode, `message_id` (of
+     * core_prompt_id()) its prompt; with `again` both are looked for before they are made. */
+    const char *key, *message_id; /* NULL: no matter */
+    bool again;
 };
 int core_session_start(struct core *core, const struct session_start *s, core_done_fn *done,
                        void *data);
 int core_session_message(struct core *core, const char *pod, const char *session_id,
                          const char *text, const struct actor *actor, core_done_fn *done,
                          void *data);
+/* The same, exactly once: under a `message_id` of core_prompt_id() that the caller stores before.
+ * `again`: it may have been sent before, and is looked for first. */
+struct session_prompt {
+    const char *pod, *session_id, *text;
+    const struct actor *actor;
+    const char *message_id;
+    bool again;
+};
+int core_session_prompt(struct core *core, const struct session_prompt *p, core_done_fn *done,
+                        void *data);
+#define PROMPT_ID_SIZE 32
+/* A new id as OpenCode makes them for messages: they sort by time. */
+void core_prompt_id(char ret[PROMPT_ID_SIZE]);
 int core_session_abort(struct core *core, const char *pod, const char *session_id,
                        const struct actor *actor, core_done_fn *done, void *data);
 

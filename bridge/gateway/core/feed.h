@@ -17,9 +17,13 @@ struct way_reply {
 };
 struct way_start {
     const char *directory, *title, *prompt, *agent, *model; /* NULL: default; model "prov/model" */
+    const char *key, *message_id;                           /* as in struct session_start */
+    bool again;
 };
 struct way_message {
     const char *session_id, *directory, *text;
+    const char *message_id; /* NULL: OpenCode chooses */
+    bool again;             /* it may be there already: look first */
 };
 
 /* Each returns 0 and calls `done` later, once, or a negative errno and does not. Errors through

@@ -2,14 +2,19 @@
  * is audited, and is answered once. */
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
-#define TEXT_MAX 50000
+#define TEXT_MAX       50000
+#define PROMPT_ID_TAIL 14
 
 struct order {
     struct core *core;
@@ -142,9 +147,13 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
         .prompt = s->prompt,
         .agent = s->agent,
         .model = s->model,
+        .key = s->key,
+        .message_id = s->message_id,
+        .again = s->again,
     };
     o->prompts = s->prompt && *s->prompt;
-    core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
+    if (!s->again)
+        core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
     core->starting++;
     int r = w->ops->start(w->data, &start, start_done, o);
     if (r < 0) {
@@ -186,26 +195,60 @@ static struct order *order_for(struct core *core, const char *what, const char *
     return o;
 }
 
-int core_session_message(struct core *core, const char *pod, const char *session_id,
-                         const char *text, const struct actor *actor, core_done_fn *done,
-                         void *data)
+int core_session_prompt(struct core *core, const struct session_prompt *p, core_done_fn *done,
+                        void *data)
 {
-    if (strlen(text) > TEXT_MAX)
+    if (strlen(p->text) > TEXT_MAX)
         return -EFBIG;
-    const struct way *w = way_or_reason(core, pod, done, data);
+    const struct way *w = way_or_reason(core, p->pod, done, data);
     if (!w)
         return 0;
     int r = 0;
-    struct order *o = order_for(core, "session.message", pod, session_id, actor, done, data, &r);
+    struct order *o =
+        order_for(core, "session.message", p->pod, p->session_id, p->actor, done, data, &r);
     if (!o)
         return r;
     o->prompts = true;
-    core_audit(core, actor, "session.message", session_id, "");
-    struct way_message m = { .session_id = session_id, .directory = o->directory, .text = text };
+    if (!p->again)
+        core_audit(core, p->actor, "session.message", p->session_id, "");
+    struct way_message m = {
+        .session_id = p->session_id,
+        .directory = o->directory,
+        .text = p->text,
+        .message_id = p->message_id,
+        .again = p->again,
+    };
     r = w->ops->message(w->data, &m, order_done, o);
     if (r < 0)
         order_free(o);
     return r;
+}
+
+int core_session_message(struct core *core, const char *pod, const char *session_id,
+                         const char *text, const struct actor *actor, core_done_fn *done,
+                         void *data)
+{
+    return core_session_prompt(
+        core,
+        &(struct session_prompt){
+            .pod = pod, .session_id = session_id, .text = text, .actor = actor },
+        done, data);
+}
+
+/* msg_ and 12 hex digits of time and count, and a tail by chance. */
+void core_prompt_id(char ret[PROMPT_ID_SIZE])
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static uint64_t count;
+    unsigned char tail[PROMPT_ID_TAIL];
+    uint64_t time = ((uint64_t)clock_wall_ms() << 12) + (++count & 0xfff);
+    if (getrandom(tail, sizeof tail, GRND_NONBLOCK) != (ssize_t)sizeof tail)
+        for (size_t i = 0; i < sizeof tail; i++)
+            tail[i] = (unsigned char)(clock_mono_us() >> (i % 8));
+    int n = snprintf(ret, PROMPT_ID_SIZE, "msg_%012" PRIx64, time & UINT64_C(0xffffffffffff));
+    for (size_t i = 0; i < sizeof tail; i++)
+        ret[n++] = digits[tail[i] % (sizeof digits - 1)];
+    ret[n] = '\0';
 }
 
 int core_session_abort(struct core *core, const char *pod, const char *session_id,

@@ -103,6 +103,13 @@ static void add_model(cJSON *frame, const char *text)
     json_add_str(model, "model", slash + 1);
 }
 
+static void add_once(cJSON *frame, const char *message_id, bool again)
+{
+    add_text(frame, "message_id", message_id);
+    if (again)
+        (void)cJSON_AddBoolToObject(frame, "again", true);
+}
+
 static const char *const reply_names[OUTCOME_MAX] = {
     [OUTCOME_ONCE] = "once",
     [OUTCOME_ALWAYS] = "always",
@@ -154,6 +161,8 @@ static int bridge_start(void *data, const struct way_start *s, core_done_fn *don
         add_text(frame, "title", s->title);
     add_text(frame, "agent", s->agent);
     add_model(frame, s->model);
+    add_text(frame, "key", s->key);
+    add_once(frame, s->message_id, s->again);
     return command_send(c, frame, "session.create", "session.created", request_id(c->link, NULL, 0),
                         done, done_data);
 }
@@ -166,6 +175,7 @@ static int bridge_message(void *data, const struct way_message *m, core_done_fn 
     add_path(frame, "directory", m->directory);
     json_add_str(frame, "session_id", m->session_id);
     json_add_str(frame, "text", m->text);
+    add_once(frame, m->message_id, m->again);
     return command_send(c, frame, "session.message", "session.message.result",
                         request_id(c->link, NULL, 0), done, done_data);
 }

@@ -1,11 +1,15 @@
 /* Orders by HTTP. Each holds one request at a time; starting a session takes two. */
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/opencode/private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SESSION_KEY     "codev_key" /* in a session's metadata: who began it, and by what */
+#define SESSIONS_LOOKED "200"       /* the newest, for one that may have been begun just now */
 
 struct call {
     struct call *next;
@@ -16,12 +20,19 @@ struct call {
     char *request_id; /* a check's */
     /* starting a session */
     char *session_id, *directory;
-    cJSON *prompt; /* to be sent to it */
+    cJSON *prompt; /* to be sent to it; NULL: none, or it was sent */
+    cJSON *create; /* the body that makes the session, when it is looked for first */
+    char *key;     /* the session's, looked for */
+    char *message_id;
+    bool look; /* for the prompt, before it is sent */
 };
 
 static void call_free(struct call *c)
 {
     cJSON_Delete(c->prompt);
+    cJSON_Delete(c->create);
+    free(c->key);
+    free(c->message_id);
     free(c->request_id);
     free(c->session_id);
     free(c->directory);
@@ -223,10 +234,18 @@ static void add_model(cJSON *body, const char *text, const char *model_key)
     json_add_str(model, model_key, slash + 1);
 }
 
-static cJSON *prompt_body(const char *text, const char *agent, const char *model)
+/* With an id of ours, for the part too, a prompt that arrives twice is one message. */
+static cJSON *prompt_body(const char *text, const char *agent, const char *model,
+                          const char *message_id)
 {
     cJSON *body = cJSON_CreateObject();
     cJSON *parts = cJSON_AddArrayToObject(body, "parts"), *part = cJSON_CreateObject();
+    if (message_id && strncmp(message_id, "msg_", 4) == 0) {
+        _cleanup_buf_ struct buf part_id = BUF_INIT;
+        buf_printf(&part_id, "prt_%s", message_id + 4);
+        json_add_str(body, "messageID", message_id);
+        json_add_str(part, "id", buf_str(&part_id));
+    }
     json_add_str(part, "type", "text");
     json_add_str(part, "text", text);
     if (!parts || !cJSON_AddItemToArray(parts, part))
@@ -237,14 +256,53 @@ static cJSON *prompt_body(const char *text, const char *agent, const char *model
     return body;
 }
 
-static int send_prompt(struct call *c, const char *session_id, const char *directory, cJSON *body)
+/* The prompt of `c`, to the session of `c`. */
+static int send_prompt(struct call *c)
 {
-    _cleanup_free_ char *path = path_with("/session/", session_id, "/prompt_async");
-    if (!path) {
-        cJSON_Delete(body);
-        return -ENOMEM;
+    _cleanup_free_ char *path = path_with("/session/", c->session_id, "/prompt_async");
+    return path ? call_send(c, path, c->directory, TAKE_PTR(c->prompt), on_plain) : -ENOMEM;
+}
+
+static void on_prompt_looked(void *data, const struct http_response *r)
+{
+    struct call *c = data;
+    const char *message;
+    c->request = NULL;
+    oc_heard(c->oc, r);
+    int error = result_of(r, &message);
+    if (error != -ENOENT) {
+        call_finish(c, error, message);
+        return;
     }
-    return call_send(c, path, directory, body, on_plain);
+    error = send_prompt(c);
+    if (error < 0)
+        call_finish(c, error, "the prompt could not be sent");
+}
+
+static int prompt_begin(struct call *c)
+{
+    if (!c->look || !c->message_id)
+        return send_prompt(c);
+    _cleanup_free_ char *before = path_with("/session/", c->session_id, "/message/");
+    _cleanup_free_ char *path = before ? path_with(before, c->message_id, "") : NULL;
+    return path ? call_send(c, path, c->directory, NULL, on_prompt_looked) : -ENOMEM;
+}
+
+/* ---------------------------------------------------------------- a new session */
+
+/* The session of `info` is there: its prompt follows. */
+static void session_made(struct call *c, const cJSON *info)
+{
+    session_apply(c->oc, c->directory, info);
+    crash_point("session.made");
+    c->session_id = strdup(json_str(info, "id", ""));
+    if (!c->prompt || !c->session_id) {
+        call_finish(c, c->session_id ? 0 : -ENOMEM, "");
+        return;
+    }
+    int error = prompt_begin(c);
+    if (error < 0)
+        call_finish(c, error, "the first prompt could not be sent");
 }
 
 static void on_created(void *data, const struct http_response *r)
@@ -256,23 +314,69 @@ static void on_created(void *data, const struct http_response *r)
     int error = result_of(r, &message);
     if (error == 0)
         (void)json_parse(&info, r->body, r->body_len, NULL);
-    const char *id = json_str(info, "id", "");
-    if (error == 0 && !*id)
+    if (error == 0 && !*json_str(info, "id", ""))
         error = -EPROTO;
-    if (error < 0) {
+    if (error < 0)
         call_finish(c, error == -ENOENT ? -EREMOTEIO : error,
                     *message ? message : "OpenCode's answer holds no session");
+    else
+        session_made(c, info);
+}
+
+static const cJSON *session_of_key(const cJSON *list, const char *key)
+{
+    const cJSON *info;
+    cJSON_ArrayForEach (info, list)
+        if (strcmp(json_str_at(info, "metadata." SESSION_KEY, ""), key) == 0)
+            return info;
+    return NULL;
+}
+
+static void on_sessions_looked(void *data, const struct http_response *r)
+{
+    struct call *c = data;
+    const char *message;
+    _cleanup_json_ cJSON *list = NULL;
+    c->request = NULL;
+    oc_heard(c->oc, r);
+    int error = result_of(r, &message);
+    if (error == 0 && (json_parse(&list, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(list)))
+        error = -EPROTO;
+    const cJSON *info = error == 0 ? session_of_key(list, c->key) : NULL;
+    if (info) {
+        session_made(c, info);
         return;
     }
-    session_apply(c->oc, c->directory, info);
-    c->session_id = strdup(id);
-    if (!c->prompt || !c->session_id) {
-        call_finish(c, c->session_id ? 0 : -ENOMEM, "");
-        return;
-    }
-    error = send_prompt(c, id, c->directory, TAKE_PTR(c->prompt));
+    c->look = false; /* no session, no prompt */
+    if (error == 0)
+        error = call_send(c, "/session", c->directory, TAKE_PTR(c->create), on_created);
     if (error < 0)
-        call_finish(c, error, "the first prompt could not be sent");
+        call_finish(c, error == -ENOENT ? -EREMOTEIO : error,
+                    *message ? message : "OpenCode's list of sessions can't be read");
+}
+
+static cJSON *session_body(const struct way_start *s)
+{
+    cJSON *body = cJSON_CreateObject();
+    if (s->title && *s->title)
+        json_add_str(body, "title", s->title);
+    if (s->agent && *s->agent)
+        json_add_str(body, "agent", s->agent);
+    if (s->key)
+        json_add_str(cJSON_AddObjectToObject(body, "metadata"), SESSION_KEY, s->key);
+    add_model(body, s->model, "id");
+    return body;
+}
+
+static int session_begin(struct call *c, const struct way_start *s)
+{
+    if (!s->again || !s->key)
+        return call_send(c, "/session", c->directory, session_body(s), on_created);
+    c->create = session_body(s);
+    c->key = strdup(s->key);
+    return c->create && c->key ? call_send(c, "/session?roots=true&limit=" SESSIONS_LOOKED,
+                                           c->directory, NULL, on_sessions_looked)
+                               : -ENOMEM;
 }
 
 static int direct_start(void *data, const struct way_start *s, core_done_fn *done, void *done_data)
@@ -284,18 +388,11 @@ static int direct_start(void *data, const struct way_start *s, core_done_fn *don
     if (!c)
         return -ENOMEM;
     c->directory = strdup(directory ? directory : "");
-    c->prompt = s->prompt && *s->prompt ? prompt_body(s->prompt, s->agent, s->model) : NULL;
-    cJSON *body = cJSON_CreateObject();
-    if (s->title && *s->title)
-        json_add_str(body, "title", s->title);
-    if (s->agent && *s->agent)
-        json_add_str(body, "agent", s->agent);
-    add_model(body, s->model, "id");
-    int n = c->directory ? 0 : -ENOMEM;
-    if (n == 0)
-        n = call_send(c, "/session", c->directory, body, on_created);
-    else
-        cJSON_Delete(body);
+    c->message_id = s->message_id ? strdup(s->message_id) : NULL;
+    c->look = s->again;
+    c->prompt =
+        s->prompt && *s->prompt ? prompt_body(s->prompt, s->agent, s->model, s->message_id) : NULL;
+    int n = c->directory ? session_begin(c, s) : -ENOMEM;
     return n < 0 ? call_drop(c, n) : 0;
 }
 
@@ -305,7 +402,12 @@ static int direct_message(void *data, const struct way_message *m, core_done_fn 
     struct call *c = call_new(data, done, done_data);
     if (!c)
         return -ENOMEM;
-    int n = send_prompt(c, m->session_id, m->directory, prompt_body(m->text, NULL, NULL));
+    c->directory = strdup(m->directory);
+    c->session_id = strdup(m->session_id);
+    c->message_id = m->message_id ? strdup(m->message_id) : NULL;
+    c->look = m->again;
+    c->prompt = prompt_body(m->text, NULL, NULL, m->message_id);
+    int n = c->directory && c->session_id ? prompt_begin(c) : -ENOMEM;
     return n < 0 ? call_drop(c, n) : 0;
 }
 

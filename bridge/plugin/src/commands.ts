@@ -15,6 +15,8 @@ const LOAD_PAUSE_MS = 100;
 const TASK_MAX = 262_144;
 const MESSAGES_CHARS_MAX = 250_000; // JSON may take six bytes for one character
 const PART_CHARS_MAX = 100_000;
+const SESSION_KEY = "codev_key"; // in a session's metadata: who began it, and by what
+const SESSIONS_LOOKED = 200; // the newest, for one that may have been begun just now
 
 /** The world that commands work on. */
 export interface CommandHost {
@@ -60,6 +62,9 @@ class Fields {
     const v = this.text(name, 256);
     if (!new RegExp(`^${prefix}_[A-Za-z0-9_-]+$`).test(v)) throw bad(`${name} is no ${prefix}_… id`);
     return v;
+  }
+  optionalId(name: string, prefix: string): string | undefined {
+    return this.optionalText(name, 256) ? this.id(name, prefix) : undefined;
   }
   directory(...names: string[]): string | undefined {
     for (const name of names) {
@@ -110,20 +115,27 @@ const COMMANDS: Record<string, Run> = {
     const task = f.optionalText("task", TASK_MAX);
     const agent = f.optionalText("agent", 256);
     const model = f.model();
+    const key = f.optionalText("key", 256);
+    const messageId = f.optionalId("message_id", "msg");
+    const again = f.flag("again", false);
     const api = c.api(directory);
-    const made = await api.post("/session", {
-      query: { directory },
-      body: {
-        ...(title && { title }),
-        ...(agent && { agent }),
-        ...(model && { model: { id: model.modelID, providerID: model.providerID } }),
-      },
-    });
+    const before = again && key ? await sessionOfKey(api, directory, key) : undefined;
+    const made =
+      before ??
+      (await api.post("/session", {
+        query: { directory },
+        body: {
+          ...(title && { title }),
+          ...(agent && { agent }),
+          ...(model && { model: { id: model.modelID, providerID: model.providerID } }),
+          ...(key && { metadata: { [SESSION_KEY]: key } }),
+        },
+      }));
     const session = toSession(made);
     if (!session) throw new Refusal("failed", "OpenCode's answer is no session");
     if (task) {
       try {
-        await prompt(api, session.id, task, agent, model);
+        await prompt(api, session.id, { message: task, agent, model, messageId, look: before !== undefined });
       } catch (e) {
         throw new Refusal(e instanceof ApiError ? e.code : "failed", `first prompt: ${errorText(e)}`, session.id);
       }
@@ -134,7 +146,13 @@ const COMMANDS: Record<string, Run> = {
   "session.message": async (f, c) => {
     const id = f.id("session_id", "ses");
     const message = f.text("text", TASK_MAX);
-    await prompt(c.api(f.directory("directory")), id, message, f.optionalText("agent", 256), f.model());
+    await prompt(c.api(f.directory("directory")), id, {
+      message,
+      agent: f.optionalText("agent", 256),
+      model: f.model(),
+      messageId: f.optionalId("message_id", "msg"),
+      look: f.flag("again", false),
+    });
     return { type: "session.message.result", session_id: id };
   },
 
@@ -230,15 +248,38 @@ export function replyPermission(
   return api.post(`/permission/${segment(id)}/reply`, { query: { directory }, body });
 }
 
-async function prompt(
-  api: Api,
-  session: string,
-  message: string,
-  agent: string | undefined,
-  model: { providerID: string; modelID: string } | undefined,
-): Promise<void> {
-  const body = { parts: [{ type: "text", text: message }], ...(agent && { agent }), ...(model && { model }) };
+interface Prompt {
+  message: string;
+  agent: string | undefined;
+  model: { providerID: string; modelID: string } | undefined;
+  messageId: string | undefined; // chosen by the gateway: the same again is the same message
+  look: boolean; // it may be there already
+}
+
+async function prompt(api: Api, session: string, p: Prompt): Promise<void> {
+  if (p.messageId && p.look && (await isThere(api, session, p.messageId))) return;
+  const body = {
+    ...(p.messageId && { messageID: p.messageId }),
+    parts: [{ ...(p.messageId && { id: p.messageId.replace("msg_", "prt_") }), type: "text", text: p.message }],
+    ...(p.agent && { agent: p.agent }),
+    ...(p.model && { model: p.model }),
+  };
   await api.post(`/session/${segment(session)}/prompt_async`, { body });
+}
+
+async function isThere(api: Api, session: string, message: string): Promise<boolean> {
+  try {
+    await api.get(`/session/${segment(session)}/message/${segment(message)}`);
+    return true;
+  } catch (e) {
+    if (e instanceof Error && "code" in e && e.code === "not_found") return false;
+    throw e;
+  }
+}
+
+async function sessionOfKey(api: Api, directory: string, key: string): Promise<unknown> {
+  const sessions = await api.get("/session", { query: { directory, roots: true, limit: SESSIONS_LOOKED } });
+  return list(sessions).find((s) => object(object(s).metadata)[SESSION_KEY] === key);
 }
 
 function busyList(status: Json): Busy[] {

@@ -72,6 +72,34 @@ test("each command calls OpenCode with the right directory and answers", async (
   assert.equal((await ask("ping")).type, "pong");
 });
 
+test("a prompt with an id of the gateway's is one message, looked for when it may be there", async () => {
+  const there = new Set();
+  const sessions = [];
+  const { ask, api } = start({
+    "POST /session": ({ body }) => (sessions.push({ ...SESSION, metadata: body.metadata }), SESSION),
+    "GET /session": () => sessions,
+    "POST /session/ses_1/prompt_async": ({ body }) => (there.add(body.messageID), {}),
+    "GET /session/ses_1/message/msg_1": () => {
+      if (!there.has("msg_1")) throw fail("not_found");
+      return {};
+    },
+  });
+  const prompts = () => api.calls.filter((c) => c.route.endsWith("prompt_async"));
+  const message = { session_id: "ses_1", text: "x", message_id: "msg_1" };
+  await ask("session.message", { ...message, again: true });
+  assert.deepEqual(prompts()[0].body, { messageID: "msg_1", parts: [{ id: "prt_1", type: "text", text: "x" }] });
+  await ask("session.message", { ...message, again: true });
+  assert.equal(prompts().length, 1, "it was there already");
+  assert.equal((await ask("session.message", { ...message, message_id: "../x" })).code, "bad_request");
+  there.clear();
+  const create = { workspace: "/d", task: "do", key: "k1", message_id: "msg_1" };
+  await ask("session.create", { ...create, again: true });
+  await ask("session.create", { ...create, again: true });
+  assert.equal(sessions.length, 1, "the session was there already");
+  assert.deepEqual(sessions[0].metadata, { codev_key: "k1" });
+  assert.equal(prompts().length, 2, "and its prompt");
+});
+
 test("fields that are missing, wrong or hostile are refused before OpenCode hears of them", async () => {
   const { ask, api } = start();
   const long = "x".repeat(300_000);
