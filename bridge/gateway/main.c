@@ -211,6 +211,10 @@ static int options(int argc, char **argv)
                                "Settings come from the environment; see codev-gateway(8).\n";
     if (argc == 1)
         return -1;
+    if (argc == 2 && strcmp(argv[1], "--crash-points") == 0) { /* for the tests */
+        crash_list();
+        return EXIT_SUCCESS;
+    }
     bool known = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0);
     if (known && strcmp(argv[1], "--version") == 0)
         (void)printf("codev-gateway %s\n", CODEV_VERSION);
@@ -229,8 +233,14 @@ int main(int argc, char **argv)
         return status;
     log_init("codev-gateway");
     (void)signal(SIGPIPE, SIG_IGN);
-    if (crash_init() < 0 || gateway_settings_read(&g.settings, &e) < 0) {
-        log_error("%s", e.code ? e.message : "CODEV_CRASH_AT names no crash point");
+    int r = gateway_settings_read(&g.settings, &e);
+    if (r == 0)
+        r = crash_init(g.settings.s.listen);
+    if (r < 0) {
+        log_error("%s", e.code        ? e.message
+                        : r == -EPERM ? "CODEV_CRASH_AT is for tests: refused below PID 1, and "
+                                        "on any address but loopback"
+                                      : "CODEV_CRASH_AT names no crash point");
         gateway_settings_release(&g.settings);
         return EXIT_BAD_CONFIG;
     }

@@ -110,7 +110,8 @@ static void run_gateway(int out)
         .on_request = on_request,
         .ws = { .on_open = on_open, .on_message = on_message, .on_close = on_close },
     };
-    if (crash_init() < 0 || uv_loop_init(&loop) < 0 || store_open(&store, dir, NULL, NULL) < 0 ||
+    if (crash_init("127.0.0.1") < 0 || uv_loop_init(&loop) < 0 ||
+        store_open(&store, dir, NULL, NULL) < 0 ||
         core_new(&core, &loop, &settings, store, NULL, 0) < 0 ||
         link_new(&lk, core, &fast, NULL) < 0 || server_new(&server, &o, NULL) < 0 ||
         core_start(core) < 0)

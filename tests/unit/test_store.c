@@ -302,16 +302,6 @@ START_TEST(outbox_survives_a_reopen)
 }
 END_TEST
 
-START_TEST(inbox_takes_a_key_once)
-{
-    ck_assert_int_eq(store_inbox_first(store, "slack", "env-1"), 1);
-    ck_assert_int_eq(store_inbox_first(store, "slack", "env-1"), 0);
-    ck_assert_int_eq(store_inbox_first(store, "web", "env-1"), 1);
-    reopen();
-    ck_assert_int_eq(store_inbox_first(store, "slack", "env-1"), 0);
-}
-END_TEST
-
 /* ---------------------------------------------------------------- places */
 
 static int place_is(void *data, const struct store_place *p)
@@ -525,7 +515,6 @@ int main(void)
     tcase_add_test(t, outbox_keeps_order_and_replaces_queued);
     tcase_add_test(t, outbox_begins_anew_only_if_asked);
     tcase_add_test(t, outbox_survives_a_reopen);
-    tcase_add_test(t, inbox_takes_a_key_once);
     tcase_add_test(t, places_are_found_both_ways);
     tcase_add_test(t, first_decision_wins);
     tcase_add_test(t, walks_nest);

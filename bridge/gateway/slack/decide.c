@@ -1,6 +1,7 @@
 #include "bridge/gateway/slack/decide.h"
 
 #include "base/core/log.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/requests.h"
@@ -27,6 +28,7 @@ static const struct verb {
 /* Somebody's wish, kept while the allow-list is asked. */
 struct wish {
     struct slack *s;
+    struct intake_item *item; /* NULL for what opens the form: it can only be done at once */
     const struct verb *verb;
     char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *reason;
 };
@@ -36,6 +38,7 @@ static void wish_free(void *data)
     struct wish *w = data;
     if (!w)
         return;
+    intake_drop(w->item);
     free(w->user);
     free(w->channel);
     free(w->thread_ts);
@@ -56,13 +59,18 @@ struct wish_fields {
     const char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *reason;
 };
 
-static struct wish *wish_new(struct slack *s, const struct verb *verb, const struct wish_fields *f)
+/* Takes `item`, also when it fails. */
+static struct wish *wish_new(struct slack *s, const struct verb *verb, struct intake_item *item,
+                             const struct wish_fields *f)
 {
     _cleanup_wish_ struct wish *w = calloc(1, sizeof *w);
-    if (!w)
+    if (!w) {
+        intake_drop(item);
         return NULL;
+    }
     w->s = s;
     w->verb = verb;
+    w->item = item;
     w->user = strdup(f->user);
     w->channel = strdup(f->channel);
     w->thread_ts = strdup(f->thread_ts);
@@ -93,8 +101,31 @@ static int say_outcome(void *data, const struct request *r)
     return 0;
 }
 
+struct mine {
+    const struct wish *w;
+    bool yes;
+};
+
+static int is_mine(void *data, const struct request *r)
+{
+    struct mine *m = data;
+    m->yes = strcmp(r->actor.connector, CONNECTOR) == 0 && strcmp(r->actor.id, m->w->user) == 0 &&
+             r->outcome == m->w->verb->outcome;
+    return 0;
+}
+
+/* It was taken before a crash, and is only done again. */
+static bool taken_before(const struct wish *w, const char *pod, const char *id)
+{
+    struct mine m = { .w = w };
+    return w->item && w->item->again && core_with_request(w->s->core, pod, id, is_mine, &m) == 0 &&
+           m.yes;
+}
+
 static void tell_too_late(const struct wish *w, const char *pod, const char *id)
 {
+    if (taken_before(w, pod, id))
+        return;
     _cleanup_buf_ struct buf text = BUF_INIT;
     buf_puts(&text, "Somebody was first: ");
     if (core_with_request(w->s->core, pod, id, say_outcome, &text) == 0)
@@ -168,13 +199,23 @@ static void ask_reason(const struct wish *w, const char *pod, const char *id)
 
 /* ---------------------------------------------------------------- from wish to decision */
 
+static void finish(struct wish *w)
+{
+    if (w->item)
+        intake_done(TAKE_PTR(w->item));
+}
+
 static void on_may(void *data, bool may)
 {
     _cleanup_wish_ struct wish *w = data;
     _cleanup_free_ char *copy = strdup(w->value);
     const char *pod, *id;
-    if (!copy || !permission_value_parse(copy, &pod, &id))
+    if (!copy)
         return;
+    if (!permission_value_parse(copy, &pod, &id)) {
+        finish(w);
+        return;
+    }
     if (!may) {
         struct actor actor = actor_of(w);
         core_audit(w->s->core, &actor, "refused", id, "not among those who may decide");
@@ -184,6 +225,7 @@ static void on_may(void *data, bool may)
     } else {
         carry_out(w, pod, id);
     }
+    finish(w);
 }
 
 static void ask(struct wish *w)
@@ -207,50 +249,101 @@ static void learn(struct slack *s, const cJSON *payload)
                 *name ? name : json_str_at(payload, "user.name", ""));
 }
 
-void decide_block_actions(struct slack *s, const cJSON *payload)
+static void put_fields(cJSON *j, const struct wish_fields *f)
+{
+    json_add_str(j, "user", f->user);
+    json_add_str(j, "channel", f->channel);
+    json_add_str(j, "thread_ts", f->thread_ts);
+    json_add_str(j, "message_ts", f->message_ts);
+    json_add_str(j, "value", f->value);
+    json_add_str(j, "reason", f->reason);
+}
+
+/* Decisions on one request are taken in the order in which they came. */
+static int keep(struct slack *s, const struct verb *verb, const char *key,
+                const struct wish_fields *f)
+{
+    _cleanup_buf_ struct buf lane = BUF_INIT;
+    cJSON *j = cJSON_CreateObject();
+    buf_printf(&lane, "request:%s", f->value);
+    json_add_str(j, "verb", verb->action_id);
+    put_fields(j, f);
+    const char *keys[] = { key, NULL };
+    int r = intake_put(s->intake, "decision", buf_str(&lane), keys, j);
+    return r < 0 ? r : 0;
+}
+
+void decide_work(struct slack *s, struct intake_item *i)
+{
+    const cJSON *p = i->payload;
+    const struct verb *verb = verb_of_action(json_str(p, "verb", ""));
+    if (!verb) {
+        intake_done(i);
+        return;
+    }
+    ask(wish_new(s, verb, i,
+                 &(struct wish_fields){
+                     .user = json_str(p, "user", ""),
+                     .channel = json_str(p, "channel", ""),
+                     .thread_ts = json_str(p, "thread_ts", ""),
+                     .message_ts = json_str(p, "message_ts", ""),
+                     .value = json_str(p, "value", ""),
+                     .trigger = "",
+                     .reason = json_str(p, "reason", ""),
+                 }));
+}
+
+int decide_block_actions(struct slack *s, const cJSON *payload)
 {
     const cJSON *action = cJSON_GetArrayItem(json_arr(payload, "actions"), 0);
     const struct verb *verb = verb_of_action(json_str(action, "action_id", ""));
     if (!verb)
-        return;
+        return 0;
     learn(s, payload);
-    const char *message_ts = json_str_at(payload, "container.message_ts", "");
     const char *thread_ts = json_str_at(payload, "container.thread_ts", "");
     const char *channel = json_str_at(payload, "channel.id", "");
-    ask(wish_new(
-        s, verb,
-        &(struct wish_fields){
-            .user = json_str_at(payload, "user.id", ""),
-            .channel = *channel ? channel : json_str_at(payload, "container.channel_id", ""),
-            .thread_ts = *thread_ts ? thread_ts : json_str_at(payload, "message.thread_ts", ""),
-            .message_ts = message_ts,
-            .value = json_str(action, "value", ""),
-            .trigger = json_str(payload, "trigger_id", ""),
-            .reason = "",
-        }));
+    struct wish_fields f = {
+        .user = json_str_at(payload, "user.id", ""),
+        .channel = *channel ? channel : json_str_at(payload, "container.channel_id", ""),
+        .thread_ts = *thread_ts ? thread_ts : json_str_at(payload, "message.thread_ts", ""),
+        .message_ts = json_str_at(payload, "container.message_ts", ""),
+        .value = json_str(action, "value", ""),
+        .trigger = json_str(payload, "trigger_id", ""),
+        .reason = "",
+    };
+    if (verb->asks_reason) {
+        ask(wish_new(s, verb, NULL, &f));
+        return 0;
+    }
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "click:%s:%s:%s:%s", f.user, f.message_ts, json_str(action, "action_ts", ""),
+               f.trigger);
+    return keep(s, verb, buf_str(&key), &f);
 }
 
-void decide_view_submission(struct slack *s, const cJSON *payload)
+int decide_view_submission(struct slack *s, const cJSON *payload)
 {
     const cJSON *view = json_obj(payload, "view");
     if (strcmp(json_str(view, "callback_id", ""), MODAL_DENY) != 0)
-        return;
+        return 0;
     learn(s, payload);
     _cleanup_json_ cJSON *meta = NULL;
     const char *text = json_str(view, "private_metadata", "");
     if (json_parse(&meta, text, strlen(text), NULL) < 0)
-        return;
+        return 0;
     const cJSON *input = json_at(view, "state.values." REASON_BLOCK "." REASON_INPUT);
-    ask(wish_new(s, verb_of_action(ACTION_DENY),
-                 &(struct wish_fields){
-                     .user = json_str_at(payload, "user.id", ""),
-                     .channel = json_str(meta, "channel", ""),
-                     .thread_ts = json_str(meta, "thread_ts", ""),
-                     .message_ts = json_str(meta, "message_ts", ""),
-                     .value = json_str(meta, "value", ""),
-                     .trigger = "",
-                     .reason = json_str(input, "value", ""),
-                 }));
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "view:%s:%s", json_str(view, "id", ""), json_str(view, "hash", ""));
+    return keep(s, verb_of_action(ACTION_DENY), buf_str(&key),
+                &(struct wish_fields){
+                    .user = json_str_at(payload, "user.id", ""),
+                    .channel = json_str(meta, "channel", ""),
+                    .thread_ts = json_str(meta, "thread_ts", ""),
+                    .message_ts = json_str(meta, "message_ts", ""),
+                    .value = json_str(meta, "value", ""),
+                    .trigger = "",
+                    .reason = json_str(input, "value", ""),
+                });
 }
 
 /* ---------------------------------------------------------------- words in a thread */
@@ -289,26 +382,46 @@ static int count_waiting(void *data, const struct request *r)
     return 0;
 }
 
-bool decide_by_text(struct slack *s, const char *pod, const char *session_id, const char *channel,
-                    const char *thread_ts, const char *user, const char *text)
+/* Which request the word was for is stored before it is carried out: after a crash nothing waits
+ * any more, and the word would be taken for a message to the agent. */
+#define NOTE "decide:"
+
+static void decide_noted(const struct decide_text *t, const struct verb *verb, const char *reason)
 {
+    const char *value = t->item->note + strlen(NOTE);
+    ask(wish_new(
+        t->item->s, verb, t->item,
+        &(struct wish_fields){ t->user, t->channel, t->thread_ts, "", value, "", reason }));
+}
+
+bool decide_by_text(const struct decide_text *t)
+{
+    struct slack *s = t->item->s;
     const char *rest = "";
-    const struct verb *verb = verb_of_text(text, &rest);
+    const struct verb *verb = verb_of_text(t->text, &rest);
     if (!verb)
         return false;
-    struct waiting waiting = { .pod = pod, .session_id = session_id };
-    (void)core_each_request(s->core, true, count_waiting, &waiting);
-    _cleanup_buf_ struct buf value = waiting.value;
-    if (waiting.count == 0 && (*rest || waiting.questions))
-        return false;
-    if (waiting.count == 1) {
-        ask(wish_new(
-            s, verb,
-            &(struct wish_fields){ user, channel, thread_ts, "", buf_str(&value), "", rest }));
+    if (strncmp(t->item->note, NOTE, strlen(NOTE)) == 0) {
+        decide_noted(t, verb, rest);
         return true;
     }
-    slack_whisper(s, channel, thread_ts, user,
+    struct waiting waiting = { .pod = t->pod, .session_id = t->session_id };
+    (void)core_each_request(s->core, true, count_waiting, &waiting);
+    _cleanup_buf_ struct buf value = waiting.value;
+    if (*t->item->note || (waiting.count == 0 && (*rest || waiting.questions)))
+        return false;
+    if (waiting.count == 1) {
+        _cleanup_buf_ struct buf note = BUF_INIT;
+        buf_printf(&note, NOTE "%s", buf_str(&value));
+        if (intake_attempt(t->item, buf_str(&note)) < 0)
+            intake_drop(t->item);
+        else
+            decide_noted(t, verb, rest);
+        return true;
+    }
+    slack_whisper(s, t->channel, t->thread_ts, t->user,
                   waiting.count ? "Several requests wait here: please use their buttons."
                                 : "Nothing waits for a decision in this thread.");
+    intake_done(t->item);
     return true;
 }

@@ -8,12 +8,20 @@
 #include <stdbool.h>
 
 struct slack;
+struct intake_item;
 
-/* The payload of an interactive envelope that was acknowledged already. */
-void decide_block_actions(struct slack *s, const cJSON *payload);
-void decide_view_submission(struct slack *s, const cJSON *payload);
+/* The payload of an interactive envelope, not acknowledged yet: a decision is stored. 0, or -errno:
+ * it must not be acknowledged. */
+int decide_block_actions(struct slack *s, const cJSON *payload);
+int decide_view_submission(struct slack *s, const cJSON *payload);
 
-/* "allow", "always", "deny [reason]" of somebody who may, in the thread of a session. False when
- * the text is no decision, but a message for the agent. */
-bool decide_by_text(struct slack *s, const char *pod, const char *session_id, const char *channel,
-                    const char *thread_ts, const char *user, const char *text);
+/* Works off what these two stored. */
+void decide_work(struct slack *s, struct intake_item *i);
+
+/* "allow", "always", "deny [reason]" of somebody who may, in the thread of a session. True: it has
+ * taken the item. False when the text is no decision, but a message for the agent. */
+struct decide_text {
+    struct intake_item *item;
+    const char *pod, *session_id, *channel, *thread_ts, *user, *text;
+};
+bool decide_by_text(const struct decide_text *t);

@@ -5,10 +5,14 @@
 #include "base/json/json.h"
 
 struct slack;
+struct intake_item;
 
-/* The payload of an events_api envelope that was acknowledged already. Delivered twice, done
- * once. */
-void inbound_event(struct slack *s, const cJSON *payload);
+/* The payload of an events_api envelope, not acknowledged yet: stored when it is meant for us.
+ * Delivered twice, stored once. 0, or -errno: it must not be acknowledged. */
+int inbound_event(struct slack *s, const cJSON *payload);
 
-/* The message shortcut "Send to session". */
-void inbound_shortcut(struct slack *s, const cJSON *payload);
+/* The message shortcut "Send to session"; the same. */
+int inbound_shortcut(struct slack *s, const cJSON *payload);
+
+/* Works off what these two stored. */
+void inbound_work(struct slack *s, struct intake_item *i);

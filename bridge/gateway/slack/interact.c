@@ -3,6 +3,7 @@
 #include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
@@ -10,16 +11,25 @@
 #include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/users.h"
 
+#include <errno.h>
 #include <string.h>
+
+static int keep_answer(struct slack *s, const cJSON *payload);
+
+static int submit_start(struct slack *s, const cJSON *payload)
+{
+    start_view_submission(s, payload);
+    return 0;
+}
 
 static const struct view {
     const char *callback_id;
     cJSON *(*check)(const cJSON *payload); /* NULL: what Slack checks is enough */
-    void (*submit)(struct slack *s, const cJSON *payload);
+    int (*submit)(struct slack *s, const cJSON *payload);
 } views[] = {
     { MODAL_DENY, NULL, decide_view_submission },
-    { MODAL_ANSWER, answer_view_check, answer_view_submission },
-    { MODAL_START, start_view_check, start_view_submission },
+    { MODAL_ANSWER, answer_view_check, keep_answer },
+    { MODAL_START, start_view_check, submit_start },
 };
 
 /* Each takes what is its own; the buttons of permissions come last. */
@@ -44,18 +54,51 @@ cJSON *interact_check(const cJSON *payload)
     return v && v->check ? v->check(payload) : NULL;
 }
 
-static void on_action(struct slack *s, const cJSON *payload)
+/* Answered once, also when it is delivered again: a click has its trigger, a form its view. */
+static int keep_answer(struct slack *s, const cJSON *payload)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "answer:%s:%s:%s", json_str_at(payload, "user.id", ""),
+               json_str(payload, "trigger_id", ""), json_str_at(payload, "view.id", ""));
+    const char *keys[] = { buf_str(&key), NULL };
+    cJSON *copy = cJSON_Duplicate(payload, true);
+    cJSON_DeleteItemFromObject(copy, "token");
+    int r = copy ? intake_put(s->intake, "answer", buf_str(&key), keys, copy) : -ENOMEM;
+    return r < 0 ? r : 0;
+}
+
+void interact_work(struct slack *s, struct intake_item *i)
+{
+    const cJSON *action = cJSON_GetArrayItem(json_arr(i->payload, "actions"), 0);
+    if (view_of(i->payload))
+        answer_view_submission(s, i->payload);
+    else
+        (void)answer_action(s, i->payload, json_str(action, "action_id", ""));
+    intake_done(i);
+}
+
+static bool is_answer(const char *action_id)
+{
+    static const char *const ids[] = { ACTION_PICK, ACTION_SUBMIT, ACTION_DISMISS };
+    bool found = strncmp(action_id, ACTION_OPTION, strlen(ACTION_OPTION)) == 0;
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+        found = found || strcmp(ids[i], action_id) == 0;
+    return found;
+}
+
+static int on_action(struct slack *s, const cJSON *payload)
 {
     const cJSON *action = cJSON_GetArrayItem(json_arr(payload, "actions"), 0);
     const char *id = json_str(action, "action_id", "");
-    bool known = false;
-    for (size_t i = 0; i < ARRAY_SIZE(actions) && !known; i++)
-        known = actions[i](s, payload, id);
-    if (!known)
-        decide_block_actions(s, payload);
+    if (is_answer(id))
+        return keep_answer(s, payload);
+    for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
+        if (actions[i](s, payload, id))
+            return 0;
+    return decide_block_actions(s, payload);
 }
 
-void interact(struct slack *s, const cJSON *payload)
+int interact(struct slack *s, const cJSON *payload)
 {
     const char *type = json_str(payload, "type", "");
     const char *name = json_str_at(payload, "user.username", "");
@@ -63,9 +106,8 @@ void interact(struct slack *s, const cJSON *payload)
     users_learn(s->users, json_str_at(payload, "user.id", ""),
                 *name ? name : json_str_at(payload, "user.name", ""));
     if (v)
-        v->submit(s, payload);
-    else if (strcmp(type, "block_actions") == 0)
-        on_action(s, payload);
-    else if (strcmp(type, "message_action") == 0)
-        inbound_shortcut(s, payload);
+        return v->submit(s, payload);
+    if (strcmp(type, "block_actions") == 0)
+        return on_action(s, payload);
+    return strcmp(type, "message_action") == 0 ? inbound_shortcut(s, payload) : 0;
 }

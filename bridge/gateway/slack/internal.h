@@ -21,6 +21,7 @@ enum slack_problem {
     PROBLEM_POST,    /* a message can't be delivered */
     PROBLEM_NETWORK, /* Slack can't be reached; from here on no failure that people must mend */
     PROBLEM_USERS,   /* nobody may decide: no list, or the channel's members can't be read */
+    PROBLEM_STORE,   /* what people do can't be stored, and is not acknowledged */
     PROBLEM_NOTE,    /* works, but not for all: no SLACK_CHANNEL_ID */
     PROBLEM_MAX,
 };
@@ -36,6 +37,7 @@ struct slack {
     struct users *users;
     struct sock *sock;
     struct threads *threads;
+    struct intake *intake;
     struct timer *check_timer; /* tokens and channel are looked at again */
     struct timer *stop_timer;
     char *bot_user; /* U… of the app; NULL until auth.test answered */

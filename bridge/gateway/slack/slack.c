@@ -2,6 +2,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/requests.h"
@@ -252,6 +253,8 @@ static int make_rooms(struct slack *s, struct error *e)
         r = users_new(&s->users, s);
     if (r == 0)
         r = threads_new(&s->threads, s);
+    if (r == 0)
+        r = intake_new(&s->intake, s);
     if (r < 0)
         return error_set_errno(e, r, "cannot start the Slack connector");
     return sock_new(&s->sock, s, e);
@@ -325,8 +328,9 @@ void slack_connector_free(struct slack *s)
     if (!s)
         return;
     sock_free(s->sock);
-    threads_free(s->threads);
     users_free(s->users);
+    intake_free(s->intake);
+    threads_free(s->threads);
     outbox_free(s->outbox);
     api_free(s->api);
     timer_free(s->check_timer);

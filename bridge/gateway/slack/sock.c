@@ -3,9 +3,11 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/ws/ws.h"
+#include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/commands.h"
 #include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/interact.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/sock_table.h"
@@ -208,8 +210,9 @@ static void on_disconnect(struct conn *c, const struct frame *f)
         event(k, events[kind]);
 }
 
-/* Acknowledged first, then done. The ack leaves when this callback returns to the loop; nothing
- * below waits for anything. */
+/* Stored first, then acknowledged, then done: what can't be stored Slack shall deliver again, or
+ * show as failed. The ack leaves when this callback returns to the loop; nothing below waits for
+ * anything. */
 static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
 {
     (void)ws;
@@ -226,14 +229,13 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         on_disconnect(c, &f);
         break;
     case FRAME_EVENTS:
-        ack(c, &f, NULL);
-        inbound_event(s, f.payload);
+        if (inbound_event(s, f.payload) == 0)
+            ack(c, &f, NULL);
         break;
     case FRAME_INTERACTIVE: { /* a form that is not right stays open and is not carried out */
         _cleanup_json_ cJSON *wrong = interact_check(f.payload);
-        ack(c, &f, wrong);
-        if (!wrong)
-            interact(s, f.payload);
+        if (wrong || interact(s, f.payload) == 0)
+            ack(c, &f, wrong);
         break;
     }
     case FRAME_SLASH: { /* its ack carries the answer; it is found without waiting */
@@ -246,6 +248,10 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         ack(c, &f, NULL);
         log_debug("slack: a frame of %zu bytes that is not understood", len);
         break;
+    }
+    if (f.kind == FRAME_EVENTS || f.kind == FRAME_INTERACTIVE || f.kind == FRAME_SLASH) {
+        crash_point("inbound.acked");
+        intake_work(s->intake);
     }
 }
 

@@ -46,6 +46,11 @@ static const char *const migrations[] = {
     " id TEXT NOT NULL, channel TEXT NOT NULL, ts TEXT NOT NULL, thread_ts TEXT NOT NULL,"
     " extra TEXT NOT NULL, PRIMARY KEY (connector, kind, pod, id)) WITHOUT ROWID;"
     "CREATE INDEX places_by_ts ON places (connector, channel, ts);",
+    /* 2 */
+    "CREATE TABLE inbound (id INTEGER PRIMARY KEY AUTOINCREMENT, connector TEXT NOT NULL,"
+    " lane TEXT NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL, note TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL, not_before_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL);"
+    "CREATE INDEX inbound_by_lane ON inbound (connector, lane, id);",
 };
 
 static int user_version(struct store *s)

@@ -5,8 +5,6 @@
 
 #define OUTBOX_COLUMNS                                                                             \
     "id, connector, lane, key, method, payload, state, attempts, not_before_ms, result"
-#define INBOX_SWEEP_EVERY 256
-#define INBOX_KEEP_MS     ((int64_t)86400000)
 
 int store_outbox_put(struct store *s, const char *connector, const char *lane, const char *key,
                      const char *method, const char *payload, bool again)
@@ -89,14 +87,4 @@ int store_outbox_find(struct store *s, const char *connector, const char *key,
     struct outbox_item i;
     row_get(&q, &i);
     return fn(data, &i);
-}
-
-int store_inbox_first(struct store *s, const char *connector, const char *key)
-{
-    int64_t now = clock_wall_ms();
-    if (++s->inbox_writes % INBOX_SWEEP_EVERY == 0)
-        (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - INBOX_KEEP_MS);
-    int r = query_run(s, "INSERT OR IGNORE INTO inbox (connector, key, seen_ms) VALUES (?, ?, ?)",
-                      "ssl", connector, key, now);
-    return r;
 }

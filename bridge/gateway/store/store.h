@@ -16,7 +16,8 @@ struct store;
 int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e);
 void store_close(struct store *s);
 /* What is old goes: sent messages after 7 days, settled requests, their places, subagents' and gone
- * sessions after 90, the audit log after 400. Done by store_open() too. */
+ * sessions after 90, the audit log after 400, the keys of what was received after a day. Done by
+ * store_open() too. */
 void store_forget(struct store *s);
 
 /* 0, or why the last write failed (-ENOSPC, …). `fn` is told when that begins and ends, from within
@@ -66,9 +67,35 @@ int store_outbox_set(struct store *s, int64_t id, enum outbox_state state, const
 int store_outbox_find(struct store *s, const char *connector, const char *key,
                       int (*fn)(void *data, const struct outbox_item *i), void *data);
 
-/* ---- inbox: what was already received ---- */
-/* 1 the first time, 0 when `key` was seen before, -errno. Rows older than a day go. */
-int store_inbox_first(struct store *s, const char *connector, const char *key);
+/* ---- inbound: what a connector received and has not done yet, in order within `lane` ---- */
+
+struct inbound_item {
+    int64_t id;
+    const char *lane, *kind;
+    const char *payload;   /* JSON */
+    const char *note;      /* written before the item leaves: what to look for after a crash */
+    int attempts;          /* it may have been carried out that often */
+    int64_t not_before_ms; /* wall clock; 0: at once */
+    int64_t received_ms;
+};
+/* Stores it together with the keys that tell it from all others (`keys` ends with NULL), in one
+ * transaction. 1 stored; 0 one of the keys was seen within a day, nothing is stored; -errno,
+ * nothing is stored. */
+int store_inbound_put(struct store *s, const char *connector, const char *const *keys,
+                      const char *lane, const char *kind, const char *payload);
+/* The oldest of each lane, oldest first. Return non-zero to end. */
+int store_inbound_each(struct store *s, const char *connector,
+                       int (*fn)(void *data, const struct inbound_item *i), void *data);
+/* 1 something of that lane waits, 0 nothing, -errno. */
+int store_inbound_waits(struct store *s, const char *connector, const char *lane);
+/* Before it leaves: one more attempt, under `note`. 0 or -errno. */
+int store_inbound_attempt(struct store *s, int64_t id, const char *note);
+int store_inbound_later(struct store *s, int64_t id, int64_t not_before_ms);
+int store_inbound_done(struct store *s, int64_t id);
+/* At start: what may have been carried out waits until `not_before_ms`. `*ret_last`: the newest id
+ * that a former process received, 0 when there is none. */
+int store_inbound_recover(struct store *s, const char *connector, int64_t not_before_ms,
+                          int64_t *ret_last);
 
 /* ---- connector threads: where a session or a request is shown ---- */
 struct store_place {

@@ -1,0 +1,54 @@
+/* What people do in Slack, each thing exactly once: stored with the keys that tell it from all
+ * others before it is acknowledged, worked off in order within its lane, removed when its effect is
+ * stored or OpenCode has it. What a crash left is taken up again at the next start. */
+#pragma once
+
+#include "base/json/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct slack;
+struct intake;
+
+int intake_new(struct intake **ret, struct slack *s);
+/* What is under way stays stored, and its item valid (`s` NULL) until its owner ends it. */
+void intake_free(struct intake *in);
+
+/* `payload` (taken) holds what the kind's worker reads. 1 stored, 0 seen before, -errno: it can't
+ * be stored and must not be acknowledged; the status says so. `keys` ends with NULL. Nothing is
+ * done from within. */
+int intake_put(struct intake *in, const char *kind, const char *lane, const char *const *keys,
+               cJSON *payload);
+/* Something of that lane is not done yet. */
+bool intake_waits(struct intake *in, const char *lane);
+/* Works off what is there. */
+void intake_work(struct intake *in);
+
+/* One thing, handed to the worker of its kind, which ends it once by one of the calls below. */
+struct intake_item {
+    struct intake *in;
+    struct slack *s; /* NULL: the connector is gone */
+    int64_t id, received_ms;
+    cJSON *payload;
+    char *note;
+    bool again;   /* it may have been carried out before, in part or whole */
+    int attempts; /* it left that often */
+    struct intake_item *next;
+};
+/* Its effect is stored, or it was answered. Who wants both in one transaction calls
+ * store_inbound_done() in it, and this after. */
+void intake_done(struct intake_item *i);
+/* Back in the queue. */
+void intake_later(struct intake_item *i, uint64_t ms);
+/* Not ended: the next start goes on with it. NULL is fine. */
+void intake_drop(struct intake_item *i);
+/* Before it leaves: stores that it may have, under `note`. 0 or -errno, then it must not leave. */
+int intake_attempt(struct intake_item *i, const char *note);
+/* A failed order: whether it is worth another try (OpenCode is away, no answer came) rather than an
+ * answer to the person. */
+bool intake_worth(const struct intake_item *i, int error);
+/* The pause before it, longer each time. */
+uint64_t intake_pause(const struct intake_item *i);
+/* Milliseconds since it was received. */
+int64_t intake_age(const struct intake_item *i);
