@@ -228,7 +228,9 @@ static void welcome(struct control_server *s, int fd)
             "{\"error\":{\"code\":\"not_allowed\",\"message\":\"this process may not "
             "use the control socket\"}}\n";
         const char *text = allowed ? busy : denied;
+        char asked[256]; /* closed with bytes unread, its end would be a reset without our words */
         (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)!recv(fd, asked, sizeof asked, MSG_DONTWAIT);
         (void)close(fd);
         return;
     }

@@ -8,24 +8,18 @@
 
 bool sandboxes_refused(const struct supervisor *sv, const struct plan *p, char *why, size_t size)
 {
-    for (uint32_t i = 0; p->header->sandbox_require && i < p->header->services; i++) {
-        const struct plan_service *s = &p->services[i];
+    for (uint32_t i = 0; p->header->sandbox_require && i < p->header->profiles; i++) {
         struct sandbox sandbox;
         struct sandbox_report r;
         char reason[160];
-        if (!s->profile)
-            continue;
-        plan_sandbox(p, s->profile - 1, &sandbox);
+        plan_sandbox(p, i, &sandbox);
         sandbox_foresee(&sandbox, &sv->kernel, &r);
         enum sandbox_part part = sandbox_first_unavailable(&r);
         if (part == SANDBOX_PART_MAX)
             continue;
         sandbox_why(part, r.error[part], &sv->kernel, reason, sizeof reason);
-        (void)snprintf(why, size,
-                       "sandbox.require is true, but profile %.60s of service %.60s cannot have "
-                       "'%s': %s",
-                       sandbox_name(&sandbox), plan_string(p, s->name), sandbox_part_names[part],
-                       reason);
+        (void)snprintf(why, size, "sandbox.require is true, but profile %.60s cannot have '%s': %s",
+                       sandbox_name(&sandbox), sandbox_part_names[part], reason);
         return true;
     }
     return false;
