@@ -1,4 +1,4 @@
-/* rooms: bridge/prepare supervisor/init base/json base/core */
+/* rooms: bridge/prepare supervisor/init base/json supervisor/sandbox base/core */
 #include <errno.h>
 
 #include "base/json/json.h"
