@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/secrets.h"
 #include "supervisor/profile/profile.h"
 
 #define LIKE_DEPTH 8
@@ -187,6 +188,23 @@ static void add_place(struct places *p, const char *path)
         p->failed = true;
 }
 
+/* "X_FILE=…" where X is a secret of ours, or sounds like one; not SSL_CERT_FILE. */
+static bool names_secret_file(const char *variable)
+{
+    static const char *const words[] = { "TOKEN", "SECRET",  "PASSWORD",
+                                         "_KEY",  "WEBHOOK", "CREDENTIAL" };
+    char name[128];
+    size_t n = strcspn(variable, "=");
+    if (n <= 5 || n >= sizeof name || !variable[n] || strncmp(variable + n - 5, "_FILE", 5) != 0)
+        return false;
+    memcpy(name, variable, n - 5);
+    name[n - 5] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strstr(name, words[i]))
+            return true;
+    return secret_find(name) != NULL;
+}
+
 /* Where Kubernetes mounts them, and what a setting or a variable names. The files of one mounted
  * Secret lie in one folder, but it may hold more than secrets: the file alone is closed, and what
  * it is a link to. */
@@ -196,12 +214,9 @@ static void add_secrets(const struct config *c, struct places *p)
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
         add_place(p, folders[i]);
     add_place(p, value_text(&c->top, OPT_PLUGIN_TOKEN_FILE));
-    for (char **v = environ; v && *v; v++) {
-        size_t n = strcspn(*v, "=");
-        if (n > 5 && (*v)[n] == '=' && strncmp(*v + n - 5, "_FILE", 5) == 0 &&
-            strncmp(*v, "CODEV_ENV_FILE=", 15) != 0 && strncmp(*v, "SSL_CERT_FILE=", 14) != 0)
-            add_place(p, *v + n + 1);
-    }
+    for (char **v = environ; v && *v; v++)
+        if (names_secret_file(*v))
+            add_place(p, *v + strcspn(*v, "=") + 1);
 }
 
 static void add_volumes(const struct config *c, struct places *p)
