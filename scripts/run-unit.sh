@@ -1,12 +1,15 @@
 #!/bin/bash
-# Runs each unit test program and adds up what they say. Last line: N passed, N failed, N skipped.
-# Arguments: the programs. Their output is shown when something failed, and lines with SKIP always.
+# Runs the unit test programs given as arguments, CODEV_UNIT_JOBS (2) at a time, and adds up what
+# they say. The output of one that failed is shown, and lines with SKIP always.
+# Last line: unit: N passed, N failed, N skipped.
 set -u
-passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-for program in "$@"; do
-	"$program" >"$log" 2>&1
+: "${CODEV_UNIT_JOBS:=2}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+run_program() { # PROGRAM
+	local program=$1 log=$work/${1##*/} status line checks failures errors bad skips
+	"$program" >"$log" 2>&1 </dev/null
 	status=$?
 	line=$(grep -aE '^[0-9]+%: Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+' "$log" | tail -1)
 	read -r checks failures errors < <(sed -E 's/[^0-9]+/ /g; s/^ *[0-9]+ //' <<<"$line")
@@ -15,11 +18,25 @@ for program in "$@"; do
 		bad=1 checks=${checks:-1}
 	fi
 	skips=$(grep -acE '^SKIP' "$log")
-	passed=$((passed + ${checks:-0} - bad - skips)) failed=$((failed + bad)) skipped=$((skipped + skips))
-	printf '  UNIT    %-28s %s\n' "${program##*/}" "${line:-no result (exit $status)}"
-	grep -aE '^SKIP' "$log"
-	[ $bad -eq 0 ] || tail -60 "$log"
+	{
+		printf '  UNIT    %-28s %s\n' "${program##*/}" "${line:-no result (exit $status)}"
+		grep -aE '^SKIP' "$log"
+		[ $bad -eq 0 ] || tail -60 "$log"
+	} >"$log.report"
+	flock "$work" cat "$log.report"
+	echo "$((${checks:-0} - bad - skips)) $bad $skips" >>"$work/counts"
+}
+
+: >"$work/counts"
+for program in "$@"; do
+	while [ "$(jobs -rp | wc -l)" -ge "$CODEV_UNIT_JOBS" ]; do
+		wait -n
+	done
+	run_program "$program" &
 done
+wait
+read -r passed failed skipped < <(awk '{p += $1; f += $2; s += $3} END {print p + 0, f + 0, s + 0}' "$work/counts")
+[ "$(wc -l <"$work/counts")" -eq $# ] || failed=$((failed + 1))
 echo "unit: $passed passed, $failed failed, $skipped skipped"
 [ -z "${CODEV_COUNTS:-}" ] || echo "$passed $failed $skipped" >>"$CODEV_COUNTS"
-[ $failed -eq 0 ]
+[ "$failed" -eq 0 ]

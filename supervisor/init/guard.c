@@ -66,8 +66,11 @@ static void start(struct guard *g, const struct spawn_spec *spec)
         _exit(1);
     }
     pid_t pid = spec->cgroup_fd ? cgroup_fork(spec->cgroup_fd, spec->cgroup_is_new) : fork();
-    if (pid == 0)
+    if (pid == 0) {
+        /* By itself too: it may have written its first line before we get to run again. */
+        tell(g, (struct guard_message){ GUARD_FORKED, .pid = getpid() });
         become_program(spec, fds[1]);
+    }
     if (pid < 0) {
         tell(g, (struct guard_message){ GUARD_FAILED, .step = SPAWN_FORK, .error = errno });
         _exit(1);

@@ -317,9 +317,11 @@ START_TEST(the_command_inherits_signals_as_below_the_peer)
     plain_read_all(&h, out);
     ck_assert_int_eq(plain_ended(pid), 0);
     (void)close(out);
-    ck_assert_str_eq(h.all, _i < OURS_AS_DUMB_INIT
-                                ? "SigBlk:\t0000000000104800\nSigIgn:\t0000000000200202\n"
-                                : "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    unsigned long long blocked = 1, ignored = 1;
+    ck_assert_int_eq(sscanf(h.all, "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
+    ignored &= ~0x180000000ULL; /* 32 and 33 are libc's own: nobody can set them */
+    ck_assert_uint_eq(blocked, _i < OURS_AS_DUMB_INIT ? 0x104800 : 0);
+    ck_assert_uint_eq(ignored, _i < OURS_AS_DUMB_INIT ? 0x200202 : 0);
 }
 END_TEST
 
