@@ -100,6 +100,9 @@ static const struct {
 #define PLUGIN (ON(PREPARE) | ON(WATCH))
 #define TALKS  (ON(PREPARE) | ON(WATCH) | ON(OPENCODE) | ON(GATEWAY) | ON(PROBES))
 
+#define IN_SANDBOX (1U << 31)
+#define WALLED(i)  (ON(i) | IN_SANDBOX) /* only with a sandbox */
+
 /* docs/control.md, "What a service finds in its environment". */
 static const struct {
     unsigned services;
@@ -131,6 +134,12 @@ static const struct {
     { ON(GATEWAY), "SLACK_API_URL=$SLACK_API" },
     { ON(PROBES), "CODEV_PROBES_LISTEN=${probes.listen}" },
     { ON(PROBES), "CODEV_PROBES_PORT=${probes.port}" },
+    /* What it starts goes by codev-shell: its shell by its own choice, all else by the fence. */
+    { WALLED(OPENCODE), "SHELL=$SHELL_PROGRAM" },
+    { WALLED(OPENCODE), "CODEV_RESTORE_SHELL=$SHELL_BEFORE" },
+    { WALLED(OPENCODE), "CODEV_FENCE_SHELL=$SHELL_PROGRAM" },
+    { WALLED(OPENCODE), "LD_PRELOAD=$PRELOAD" },
+    { WALLED(OPENCODE), "CODEV_RESTORE_LD_PRELOAD=$LD_PRELOAD_BEFORE" },
 };
 
 const struct builtin *builtin_of(const struct group *g)
@@ -140,9 +149,11 @@ const struct builtin *builtin_of(const struct group *g)
 
 const char *builtin_variable(const struct group *g, size_t *i)
 {
+    bool walled = strcmp(value_text(g, OPT_SANDBOX), "none") != 0;
     while (g->builtin >= 0 && *i < ARRAY_SIZE(variables)) {
         size_t at = (*i)++;
-        if (variables[at].services & ON(g->builtin))
+        bool meant = !(variables[at].services & IN_SANDBOX) || walled;
+        if (meant && variables[at].services & ON(g->builtin))
             return variables[at].text;
     }
     return NULL;

@@ -107,6 +107,43 @@ static void put_bin(const struct config *c, const struct group *g, struct buf *o
         buf_printf(out, "%s/", c->own_folder);
 }
 
+static void put_environment(const char *name, struct buf *out)
+{
+    const char *value = getenv(name);
+    buf_puts(out, value ? value : "");
+}
+
+static void put_shell(const struct config *c, const struct group *g, struct buf *out)
+{
+    put_bin(c, g, out);
+    buf_puts(out, "codev-shell");
+}
+
+static void put_shell_before(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)c;
+    (void)g;
+    put_environment("SHELL", out);
+}
+
+static void put_preload_before(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)c;
+    (void)g;
+    put_environment("LD_PRELOAD", out);
+}
+
+/* The fence first, then what there was. */
+static void put_preload(const struct config *c, const struct group *g, struct buf *out)
+{
+    const char *before = getenv("LD_PRELOAD");
+    if (*c->own_folder)
+        buf_printf(out, "%s/../lib/codev/codev-fence.so", c->own_folder);
+    if (before && *before)
+        buf_printf(out, "%s%s", *c->own_folder ? ":" : "", before);
+    (void)g;
+}
+
 static void put_plugin_timeout(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)g;
@@ -162,6 +199,10 @@ static const struct name names[] = {
     { "TMP", put_tmp },
     { "NPM_CACHE", put_npm_cache },
     { "BIN/", put_bin },
+    { "SHELL_PROGRAM", put_shell },
+    { "SHELL_BEFORE", put_shell_before },
+    { "PRELOAD", put_preload },
+    { "LD_PRELOAD_BEFORE", put_preload_before },
     { "POD", put_pod },
     { "OPENCODE_SANDBOX", put_opencode_sandbox },
     { "OPENCODE_URL", put_opencode_url },
