@@ -127,9 +127,17 @@ static void on_deadline(struct timer *t)
     proc_kill(&c->proc);
 }
 
+/* Where secrets come from is what the sandboxes close. */
 static int build_env(struct env *env, void *arg)
 {
-    supervisor_environment(arg, env);
+    const struct supervisor *sv = arg;
+    supervisor_environment(sv, env);
+    for (size_t i = 0; i < secret_count(); i++) {
+        char name[96];
+        (void)snprintf(name, sizeof name, "%s_FILE", secret_table[i].name);
+        if (sv->secrets.files[i])
+            env_set(env, name, sv->secrets.files[i]);
+    }
     return 0;
 }
 
