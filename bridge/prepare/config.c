@@ -6,6 +6,7 @@
 #include "base/core/jsonw.h"
 #include "base/core/log.h"
 #include "base/json/json.h"
+#include "bridge/prepare/guard.h"
 #include "bridge/prepare/merge.h"
 #include "bridge/prepare/share.h"
 #include "bridge/prepare/sources.h"
@@ -116,14 +117,21 @@ static int write_entry(const struct settings *s, const struct sources *all, cons
     if (entry && custom && custom->state == SOURCE_UNCLEAR)
         return write_inline(s, custom, entry, env, report, e);
     /* A custom file that was accepted is read from our copy only. */
-    if (!entry && !bad && !(s->accepted && custom && custom->json)) {
+    if (!entry && !bad && !s->no_project && !(s->accepted && custom && custom->json)) {
         (void)unlink(path);
         return 0;
     }
-    _cleanup_free_ char *text = merge_config(custom, entry);
-    if (!text)
+    _cleanup_free_ char *folder = s->accepted ? path_join(s->runtime_dir, "xdg-config") : NULL;
+    _cleanup_free_ char *guard = NULL;
+    int r = folder ? guard_write(folder, &guard, e) : 0;
+    if (r < 0)
+        return r;
+    /* Instructions are words, which harm nobody: those of the working folder go on to count. */
+    _cleanup_free_ char *words = s->no_project ? path_join(s->directory, "AGENTS.md") : NULL;
+    _cleanup_free_ char *text = merge_config(custom, entry, guard, words);
+    if (!text || (s->no_project && !words))
         return error_set_errno(e, -ENOMEM, "opencode.json");
-    int r = write_if_changed(path, text, e);
+    r = write_if_changed(path, text, e);
     if (r == 0)
         steer_env(env, "OPENCODE_CONFIG", path);
     return r;

@@ -53,13 +53,12 @@ static int fix_plugins(cJSON *list, const char *folder)
     return 0;
 }
 
-static int add_entry(cJSON *config, const char *plugin)
+static int add_to_list(cJSON *config, const char *name, const char *text)
 {
-    cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "plugin");
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(config, name);
     if (!list)
-        list = cJSON_AddArrayToObject(config, "plugin");
-    _cleanup_free_ char *url = source_file_url(plugin);
-    cJSON *entry = url ? cJSON_CreateString(url) : NULL;
+        list = cJSON_AddArrayToObject(config, name);
+    cJSON *entry = text ? cJSON_CreateString(text) : NULL;
     if (!list || !entry || !cJSON_AddItemToArray(list, entry)) {
         cJSON_Delete(entry);
         return -1;
@@ -67,7 +66,14 @@ static int add_entry(cJSON *config, const char *plugin)
     return 0;
 }
 
-char *merge_config(const struct source *custom, const char *plugin)
+static int add_plugin(cJSON *config, const char *plugin)
+{
+    _cleanup_free_ char *url = source_file_url(plugin);
+    return add_to_list(config, "plugin", url);
+}
+
+char *merge_config(const struct source *custom, const char *plugin, const char *guard,
+                   const char *instructions)
 {
     _cleanup_json_ cJSON *config =
         custom && custom->json ? cJSON_Duplicate(custom->json, 1) : cJSON_CreateObject();
@@ -81,7 +87,8 @@ char *merge_config(const struct source *custom, const char *plugin)
         (fix_files(config, custom->folder) < 0 ||
          fix_plugins(cJSON_GetObjectItemCaseSensitive(config, "plugin"), custom->folder) < 0))
         return NULL;
-    if (plugin && add_entry(config, plugin) < 0)
+    if ((plugin && add_plugin(config, plugin) < 0) || (guard && add_plugin(config, guard) < 0) ||
+        (instructions && add_to_list(config, "instructions", instructions) < 0))
         return NULL;
     return cJSON_Print(config);
 }

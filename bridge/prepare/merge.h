@@ -6,5 +6,7 @@
 
 /* The text, malloc'ed; NULL when out of memory. `custom` may be NULL or have no json; its relative
  * plugin paths and {file:…} become absolute, as the copy lies elsewhere. `plugin` NULL: no entry.
- */
-char *merge_config(const struct source *custom, const char *plugin);
+ * `guard`: another one, a file, or NULL.
+ * `instructions`: a file that OpenCode is to read besides, or NULL. */
+char *merge_config(const struct source *custom, const char *plugin, const char *guard,
+                   const char *instructions);

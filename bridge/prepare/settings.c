@@ -156,14 +156,18 @@ static bool kernel_separates(void)
            1;
 }
 
+static bool asks_for_trust(void)
+{
+    return strcmp(env_or("CODEV_OPENCODE_SANDBOX", "none"), "none") != 0 &&
+           strcmp(env_or("CODEV_TRUST", "ask"), "ask") == 0;
+}
+
 /* Accepted copies are of use only where the agent cannot write: in our state folder, with OpenCode
  * in a sandbox. */
 static char *trust_dir(void)
 {
     const char *state = env_or("CODEV_STATE_DIR", NULL);
-    const char *sandbox = env_or("CODEV_OPENCODE_SANDBOX", "none");
-    if (!state || strcmp(sandbox, "none") == 0 ||
-        strcmp(env_or("CODEV_TRUST", "ask"), "ask") != 0 || !kernel_separates())
+    if (!state || !asks_for_trust() || !kernel_separates())
         return strdup("");
     return path_join(state, "trust");
 }
@@ -180,6 +184,7 @@ int settings_read(struct settings *ret, struct error *e)
     }
     s.home = copy_path(env_or("CODEV_HOME", env_or("HOME", "/home/coder")));
     s.url = strdup(env_or("CODEV_PLUGIN_URL", ""));
+    s.no_project = asks_for_trust();
     s.branch = strdup(env_or("CODEV_PLUGIN_BRANCH", "main"));
     s.ca_file = strdup(env_or("CODEV_PLUGIN_CA_FILE", ""));
     s.user_content = strdup(env_or("OPENCODE_CONFIG_CONTENT", ""));

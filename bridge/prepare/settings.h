@@ -28,6 +28,7 @@ struct settings {
     char *accepted;     /* the accepted copy of the configuration; NULL: the user's own counts */
     bool update;        /* plugin.update: ff */
     enum reload reload; /* what a change of the plugin's sources leads to */
+    bool no_project;    /* a project's own OpenCode configuration does not count */
     uint64_t timeout_ms;
 };
 

@@ -144,7 +144,9 @@ static void steer_project(const struct settings *s, const struct sources *all, s
 {
     const struct source *bad = sources_bad(all, SCOPE_PROJECT);
     _cleanup_free_ char *folder = path_join(s->directory, ".opencode");
-    if (bad)
+    if (s->no_project)
+        ; /* it names programs and plugins, and rules, and the agent can write it */
+    else if (bad)
         report_note(report, "%s; OpenCode works without project configs until it is mended",
                     bad->reason);
     else if (folder && is_deadly(folder))

@@ -275,7 +275,9 @@ const struct setting option_table[] = {
                     .help =
                         "What runs in OpenCode's own process (the plugin, the user's OpenCode "
                         "configuration) lies where the agent can write. `ask`: where OpenCode has a "
-                        "sandbox, a change counts only after `codevctl trust`. `always`: at once." },
+                        "sandbox, a change counts only after `codevctl trust`, and a project's own "
+                        "OpenCode configuration does not count (its AGENTS.md does). `always`: "
+                        "all counts at once." },
 
     [OPT_STORAGE_PATH] = { .scope = SCOPE_STORAGE,
                            .key = "path",

@@ -213,7 +213,7 @@ START_TEST(test_merge)
             "\"a {file:/dev/null} {file:name.txt}\"],\"n\":1}",
             "/p"),
         0);
-    _cleanup_free_ char *text = merge_config(&s, "/the plugin");
+    _cleanup_free_ char *text = merge_config(&s, "/the plugin", NULL, NULL);
     _cleanup_json_ cJSON *j = NULL;
     ck_assert_int_eq(json_parse(&j, text, strlen(text), NULL), 0);
     const cJSON *list = json_arr(j, "plugin");
@@ -233,11 +233,14 @@ END_TEST
 
 START_TEST(test_merge_of_nothing)
 {
-    _cleanup_free_ char *with = merge_config(NULL, "/p");
-    _cleanup_free_ char *without = merge_config(NULL, NULL);
+    _cleanup_free_ char *with = merge_config(NULL, "/p", "/g/guard.js", "/src/AGENTS.md");
+    _cleanup_free_ char *without = merge_config(NULL, NULL, NULL, NULL);
     ck_assert_ptr_nonnull(strstr(with, "\"file:///p\""));
     ck_assert_ptr_nonnull(strstr(with, "$schema"));
+    ck_assert_ptr_nonnull(strstr(with, "\"/src/AGENTS.md\""));
+    ck_assert_ptr_nonnull(strstr(with, "\"file:///g/guard.js\""));
     ck_assert_ptr_null(strstr(without, "plugin"));
+    ck_assert_ptr_null(strstr(without, "instructions"));
 }
 END_TEST
 
