@@ -72,10 +72,12 @@ export const modelConfig = (url) => ({
 //   volume    "ext4" (a loop-mounted image), "bind", or a shell snippet run before PID 1 that may
 //             use $STATE (the folder) and $HOME; { mb } sets the image's size
 //   sources   "bind" ($HOME/src is a mount of its own) or ""
+//   uid       PID 1 and all below it run as this user, without capabilities, as in a real pod
+//   prelude   a shell snippet run before PID 1, after the mounts
 //   env       more environment;  config: a function from the default config object to the one used
 //   slack     what startFakeSlack() returned
 export async function startPod(options = {}) {
-  const { plugin = "prepared", volume = "ext4", sources = "bind", mb = 700, env = {}, slack, config = (c) => c } = options;
+  const { plugin = "prepared", volume = "ext4", sources = "bind", mb = 700, env = {}, slack, config = (c) => c, uid, prelude = "" } = options;
   const dir = options.dir ?? tempDir("pod");
   const home = path.join(dir, "home");
   const runtime = path.join(dir, "run");
@@ -130,15 +132,17 @@ export async function startPod(options = {}) {
     : {};
   // The repositories are on a volume of their own, as in the pod.
   if (sources === "bind") mount = `mount --bind "$HOME/src" "$HOME/src"\n${mount || ":"}`;
+  // An ordinary user need not reach the folders that this was built in.
+  const as = uid ? ordinary(uid, dir) : { before: "", command: "", bin: BIN, opencode: OPENCODE };
   const podEnv = {
-    PATH: `${BIN}:${path.dirname(OPENCODE)}:${process.env.PATH}`,
+    PATH: `${as.bin}:${path.dirname(as.opencode)}:${process.env.PATH}`,
     HOME: home,
     STATE: path.join(home, ".local"),
     CODEV_HOME: home,
     CODEV_CONFIG: configFile,
     CODEV_RUNTIME_DIR: runtime,
     CODEV_PLUGIN_LOG: path.join(tmp, "bridge-plugin.log"),
-    OPENCODE_BIN: OPENCODE,
+    OPENCODE_BIN: as.opencode,
     OPENCODE_CONFIG: modelFile,
     CODEV_TOKEN: "test-token-of-the-gateway",
     TMPDIR: tmp,
@@ -150,7 +154,7 @@ export async function startPod(options = {}) {
     "unshare",
     [
       ...["--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL", "--propagation", "private"],
-      ...["sh", "-ec", `${mount || ":"}\nexec "${BIN}/codev-init"`],
+      ...["sh", "-ec", `${mount || ":"}\n${as.before}\n${prelude}\nexec ${as.command} "${as.bin}/codev-init"`],
     ],
     { env: podEnv, cwd: dir },
   );
@@ -288,6 +292,22 @@ export async function startPod(options = {}) {
     },
   };
   return pod;
+}
+
+// How a pod becomes an ordinary user's: our programs and OpenCode are mounted into its folder, which
+// becomes its own.
+function ordinary(uid, dir) {
+  const [bin, opencode] = ["codev", "opencode"].map((name) => path.join(dir, name));
+  for (const folder of [bin, opencode]) fs.mkdirSync(folder, { recursive: true });
+  return {
+    before: `
+mount --bind '${path.dirname(BIN)}' '${bin}'
+mount --bind '${path.dirname(OPENCODE)}' '${opencode}'
+find '${dir}' \\( -path '${bin}' -o -path '${opencode}' \\) -prune -o -exec chown -h ${uid}:${uid} {} +`,
+    command: `setpriv --reuid ${uid} --regid ${uid} --clear-groups --bounding-set -all --inh-caps -all --no-new-privs`,
+    bin: path.join(bin, path.basename(BIN)),
+    opencode: path.join(opencode, path.basename(OPENCODE)),
+  };
 }
 
 function sameNamespace(a, b) {
