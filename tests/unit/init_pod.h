@@ -206,7 +206,7 @@ _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
 {
     /* The leak checker would trace PID 1, which does not let itself be traced. */
     const char *env[32] = { "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/",
-                            "ASAN_OPTIONS=detect_leaks=0" };
+                            "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16" };
     char runtime[PATH_MAX];
     size_t n = 3;
     (void)snprintf(runtime, sizeof runtime, "CODEV_RUNTIME_DIR=%s/run", p->dir);
