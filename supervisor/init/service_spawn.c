@@ -97,6 +97,20 @@ static void put_secrets_fd(struct env *env, int fd)
 }
 
 /* Runs in the child. The order is the precedence: later ones win. */
+/* The agent may not see the runtime folder, and in the folder that holds it Landlock lets nobody
+ * make anything: where that is /tmp, the agent and the build get a folder of their own. */
+static void put_tmpdir(struct env *env, const struct surroundings *around)
+{
+    const struct service *s = around->service;
+    const char *set = env_get(env, "TMPDIR"), *runtime = s->sv->runtime_dir;
+    const char *file = plan_string(&s->block->plan, s->cfg->env_from);
+    char path[512];
+    if ((set && *set) || strncmp(runtime, "/tmp/", 5) != 0 || (!*file && !s->cfg->handed.count))
+        return;
+    (void)snprintf(path, sizeof path, "%s/tmp", runtime);
+    env_set(env, "TMPDIR", path);
+}
+
 static int build_env(struct env *env, void *arg)
 {
     const struct surroundings *around = arg;
@@ -125,6 +139,7 @@ static int build_env(struct env *env, void *arg)
     for (uint32_t i = 0; i < s->cfg->handed.count; i++)
         hand_over(env, sv, p, plan_item(p, s->cfg->handed, i));
     env_set(env, "CODEV_SERVICE", s->name);
+    put_tmpdir(env, around);
     put_notify(env, around);
     if (around->with_secrets)
         secret_store_environment(&sv->secrets, s->cfg->secret_readers, env);

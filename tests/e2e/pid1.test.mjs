@@ -62,6 +62,19 @@ test("SIGTERM during start stops cleanly", { skip }, async (t) => {
   }
 });
 
+// The fixture's runtime folder is below /tmp, where the agent's sandbox then lets nobody make files.
+test("without a TMPDIR, and the runtime folder in /tmp, OpenCode starts and its commands have one", { skip }, async (t) => {
+  const pod = await startPod({ plugin: "none", env: { TMPDIR: "" } });
+  t.after(() => pod.end());
+  await pod.ready();
+  const command = 'f=$(mktemp) && echo made $f';
+  await pod.prompt(`go\n@@tool bash ${JSON.stringify({ command, description: "Make a file" })}\n@@then\n@@text ok`);
+  const request = await pod.request();
+  await pod.decide(request.id, "once");
+  const file = path.join(pod.runtime, "tmp");
+  await eventually("a temporary file is there", () => fs.readdirSync(file).some((name) => name.startsWith("tmp.")));
+});
+
 test("stdout is blocked: PID 1 answers, the pod becomes ready, lost lines are counted", { skip }, async (t) => {
   const pod = await startPod({
     plugin: "none",
