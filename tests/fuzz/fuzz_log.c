@@ -92,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz in = fuzz_of(data, size);
     struct logs l;
     struct log_channel c;
-    REQUIRE(logs_init(&l, NULL) == 0);
+    static struct loop loop;
+    REQUIRE(logs_init(&l, &loop) == 0);
     l.text = size % 2;
     for (int i = 0; i < 2; i++) {
         _cleanup_free_ char *line = fuzz_line(&in, NULL);
