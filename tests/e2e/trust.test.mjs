@@ -108,7 +108,8 @@ test("a plugin that appears where none was waits; what plugin.url brings does no
   const waits = await world.prepare();
   assert.equal(waits.state, "failed");
   assert.match(waits.reason, /codevctl trust plugin/);
-  assert.ok(!/OPENCODE_CONFIG=/.test(world.read("opencode.env")));
+  const loaded = JSON.parse(world.read("opencode.json")).plugin.map((entry) => path.basename(entry));
+  assert.deepEqual(loaded, ["guard.js"]); // ours, which keeps others out; not the plugin that waits
   fs.rmSync(world.repo, { recursive: true });
   const cloned = await world.prepare({ CODEV_PLUGIN_URL: world.url });
   assert.equal(cloned.state, "ready", cloned.text);
