@@ -312,12 +312,51 @@ static int grant(struct walk *w, int fd, uint64_t rights, int depth)
     return grant_siblings(w, fd, rights, depth);
 }
 
-/* A rule's own path holds even inside an exception: that is how a part of it is let out. */
-static int grant_path(struct walk *w, const char *path, uint64_t rights)
+/* Whether an exception, or what lies in one, is where `fd` leads: its folders up to the root. */
+static bool in_exception(const struct walk *w, int fd)
+{
+    char link[32], path[4096];
+    struct stat st;
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n <= 0 || path[0] != '/')
+        return true; /* unknown: nothing is let out */
+    path[n] = '\0';
+    for (char *slash = path + n; slash > path; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        const struct node *node = *path && stat(path, &st) == 0 ? find(w, &st) : NULL;
+        if (node && node->closed)
+            return true;
+        if (!*path)
+            break;
+    }
+    return false;
+}
+
+/* Whether the path, as it is spelt, is an exception or lies in one. */
+static bool names_exception(const struct sandbox *s, const struct sandbox_where *where,
+                            const char *path)
+{
+    char closed[8192];
+    for (uint32_t i = 0; i < s->header->rules.count; i++) {
+        const struct sandbox_rule *r = &s->rules[i];
+        if ((r->access != SANDBOX_HIDDEN && r->access != SANDBOX_FIXED) ||
+            rule_path(s, r, where, closed, sizeof closed) < 0)
+            continue;
+        size_t n = strlen(closed);
+        if (strncmp(path, closed, n) == 0 && (path[n] == '/' || !path[n]))
+            return true;
+    }
+    return false;
+}
+
+/* A rule's own path holds even inside an exception: that is how a part of it is let out. But only
+ * one that is spelt so: any other may have been made a link that leads there. */
+static int grant_path(struct walk *w, const char *path, uint64_t rights, bool inside)
 {
     struct stat st;
     _cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0) {
+    if (fd < 0 || fstat(fd, &st) < 0 || (!inside && in_exception(w, fd))) {
         w->report->missing++;
         return 0;
     }
@@ -339,7 +378,7 @@ static int add_paths(const struct sandbox *s, const struct sandbox_where *where,
         if (r < 0)
             w->report->missing++;
         else
-            r = grant_path(w, path, rights);
+            r = grant_path(w, path, rights, names_exception(s, where, path));
         if (r < 0 && r != -ENOENT)
             return r;
     }

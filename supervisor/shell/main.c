@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     (void)syscall(SYS_close_range, 3, ~0U, 0);
     const char *program = shell_choose(vars, "/proc/self/exe");
     put_shell(vars, program);
-    if (argc > 3 && strcmp(argv[1], "--exec") == 0) {
+    if (argc > 2 && strcmp(argv[1], "--exec") == 0) {
         program = argv[2];
         argv += 3;
     } else {

@@ -176,7 +176,7 @@ START_TEST(a_second_mount_leads_around_nothing)
     struct attempt beside = { "read", "work/work/file" };
     struct box b;
     if (geteuid() != 0 || !box_landlock(1)) {
-        printf("skipped: needs root and Landlock\n");
+        printf("SKIP needs root and Landlock\n");
         return;
     }
     ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
@@ -229,6 +229,25 @@ START_TEST(folders_are_made_beforehand)
     p.paths[SANDBOX_MAKE] = (struct profile_words)WORDS(path);
     open_box(&b, &p);
     ck_assert_int_eq(box_run(&b, 0, try, &a), 0);
+    box_release(&b);
+}
+END_TEST
+
+/* A folder that the profile lets its program work in, and that somebody has made a link. */
+START_TEST(a_rule_that_became_a_link_opens_nothing_closed)
+{
+    static const char *const targets[] = { "deep/er/secret", "deep/er/secret/open" };
+    struct profile p = agent_like;
+    char link_path[160];
+    struct attempt a = { "write", _i ? "deep/er/secret/open/file" : "deep/er/secret/token" };
+    struct box b;
+    if (!box_landlock(1))
+        return;
+    (void)snprintf(link_path, sizeof link_path, "%s/work/cache", home);
+    ck_assert_int_eq(symlink(at(targets[_i]), link_path), 0);
+    p.paths[SANDBOX_WORK] = (struct profile_words)WORDS(home, link_path);
+    open_box(&b, &p);
+    ck_assert_int_eq(box_run(&b, 0, try, &a), EACCES);
     box_release(&b);
 }
 END_TEST
@@ -497,6 +516,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, a_second_mount_leads_around_nothing);
     tcase_add_test(t, domains_nest);
     tcase_add_test(t, folders_are_made_beforehand);
+    tcase_add_loop_test(t, a_rule_that_became_a_link_opens_nothing_closed, 0, 2);
     tcase_add_test(t, a_root_that_there_is_none_of_opens_nothing);
     tcase_add_test(t, ports_are_ruled);
     tcase_add_test(t, signals_and_abstract_sockets_are_its_own);
