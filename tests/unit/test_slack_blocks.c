@@ -308,6 +308,26 @@ START_TEST(value__comes_back)
 }
 END_TEST
 
+/* Slack refuses a form with an empty group of options. */
+START_TEST(choice__too_long_a_value_makes_no_group)
+{
+    char longest[200];
+    memset(longest, 'm', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    struct blocks_option options[] = { { .value = longest, .label = "Long", .group = "first" },
+                                       { .value = "short", .label = "Short", .group = "second" } };
+    struct blocks_choice c = { .action_id = "model", .options = options, .count = 2 };
+    cJSON *e = blocks_choice(&c);
+    const cJSON *groups = cJSON_GetObjectItemCaseSensitive(e, "option_groups"), *group;
+    ck_assert_int_eq(cJSON_GetArraySize(groups), 1);
+    cJSON_ArrayForEach (group, groups)
+        ck_assert_int_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(group, "options")), 1);
+    cJSON_Delete(e);
+    c.count = 1;
+    ck_assert_ptr_null(blocks_choice(&c));
+}
+END_TEST
+
 START_TEST(buttons__too_long_a_value_makes_none)
 {
     char value[2100];
@@ -333,6 +353,7 @@ int main(void)
     tcase_add_loop_test(t, outcome__is_said_and_buttons_are_gone, 0, (int)ARRAY_SIZE(outcomes));
     tcase_add_loop_test(t, detail__missing_or_broken, 0, 6);
     tcase_add_test(t, value__comes_back);
+    tcase_add_test(t, choice__too_long_a_value_makes_no_group);
     tcase_add_test(t, buttons__too_long_a_value_makes_none);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -147,9 +147,10 @@ static void add_options(cJSON *element, const struct blocks_choice *c, bool grou
     const char *last = NULL;
     for (size_t i = 0; i < c->count; i++) {
         const struct blocks_option *o = &c->options[i];
+        if (strlen(o->value) > VALUE_MAX || !*o->value)
+            continue; /* before it makes a group, which must not stay empty */
         cJSON *list = grouped ? list_for(all, o, &last) : all;
-        if (strlen(o->value) > VALUE_MAX || !*o->value || !list ||
-            cJSON_GetArraySize(list) >= BLOCKS_OPTIONS_MAX)
+        if (!list || cJSON_GetArraySize(list) >= BLOCKS_OPTIONS_MAX)
             continue;
         (void)cJSON_AddItemToArray(list, option_object(c, o));
         if (o->chosen && (c->many || cJSON_GetArraySize(chosen) == 0))
@@ -170,7 +171,10 @@ cJSON *blocks_choice(const struct blocks_choice *c)
 {
     static const char *const types[2][2] = { { "radio_buttons", "checkboxes" },
                                              { "static_select", "multi_static_select" } };
-    if (c->count == 0)
+    bool any = false;
+    for (size_t i = 0; i < c->count; i++)
+        any = any || (*c->options[i].value && strlen(c->options[i].value) <= VALUE_MAX);
+    if (!any)
         return NULL;
     bool grouped = c->options[0].group != NULL;
     bool list = c->list || grouped || c->count > BLOCKS_TICKS_MAX;
