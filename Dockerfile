@@ -13,7 +13,7 @@ ARG OPENCODE_ARCH=x64
 # OpenCode is one native binary; its npm package holds nothing else. The version is in one file.
 RUN make -s programs DESTDIR=/out \
     && make -s install-programs DESTDIR=/out PREFIX=/usr/local \
-    && strip --strip-unneeded /out/usr/local/bin/* \
+    && strip --strip-unneeded /out/usr/local/bin/* /out/usr/local/lib/codev/* \
     && npm install --no-audit --no-fund --loglevel=error --prefix /opencode --no-save \
         "opencode-linux-${OPENCODE_ARCH}@$(cat OPENCODE_VERSION)" \
     && install -m 0755 "/opencode/node_modules/opencode-linux-${OPENCODE_ARCH}/bin/opencode" \

@@ -188,7 +188,7 @@ static void read_secret_files(struct work *w)
     for (size_t i = 0; i < secret_count(); i++) {
         const char *name = secret_table[i].name;
         _cleanup_free_ char *value = NULL;
-        if (!w->sv->secrets.files[i])
+        if (!w->sv->secrets.files[i] || w->sv->secrets.values[i])
             continue;
         int r = secret_store_read_file(&w->sv->secrets, i, &value);
         if (r < 0) {

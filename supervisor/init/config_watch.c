@@ -24,8 +24,8 @@ static const char *config_file(const struct supervisor *sv)
 
 static bool concerns_us(const struct supervisor *sv, const char *name)
 {
-    const char *slash = strrchr(config_file(sv), '/');
-    return strcmp(name, "..data") == 0 || (slash && strcmp(name, slash + 1) == 0);
+    const char *file = config_file(sv), *slash = strrchr(file, '/');
+    return strcmp(name, "..data") == 0 || strcmp(name, slash ? slash + 1 : file) == 0;
 }
 
 static void on_timer(struct timer *t)

@@ -52,6 +52,8 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
     s->removed = false;
     if (!memory_same)
         service_group_changed(s);
+    if (!memory_same && now->memory_max)
+        memory_watch(s->sv); /* where no group holds it */
     if (!ready_same)
         service_check_changed(s, false);
     if (!health_same)

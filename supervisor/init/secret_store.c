@@ -88,7 +88,10 @@ int secret_store_collect(struct secret_store *s)
         char file[96];
         const char *value = getenv(secret_table[i].name);
         (void)snprintf(file, sizeof file, "%s_FILE", secret_table[i].name);
-        int r = value && *value ? set_row(s, i, value) : collect_file(s, i, file);
+        int r = value && *value ? set_row(s, i, value) : 0;
+        if (r < 0)
+            result = r;
+        r = collect_file(s, i, file); /* also where the value wins: nobody else may read the file */
         if (r < 0)
             result = r;
         environ_wipe(secret_table[i].name);

@@ -59,8 +59,8 @@ static void put_notify(struct env *env, const struct surroundings *around)
     env_set(env, "WATCHDOG_PID", text);
 }
 
-/* A profile for programs of the service's own, as the file $CODEV_SANDBOX_NAME. Without a runtime
- * folder there is none, and the variable is not set. */
+/* A profile for programs of the service's own, as the file $CODEV_SANDBOX_NAME. Where it cannot be
+ * written the variable names a file that cannot be read: without it nothing is run. */
 static void hand_over(struct env *env, const struct supervisor *sv, const struct plan *p,
                       const char *name)
 {
@@ -70,12 +70,13 @@ static void hand_over(struct env *env, const struct supervisor *sv, const struct
     for (char *c = variable; *c; c++)
         *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c == '-' || *c == '.' ? '_' : *c;
     env_unset(env, variable);
-    if (index < 0 || !sv->runtime_dir[0])
+    if (index < 0)
         return;
     const struct plan_profile *f = &p->profiles[index];
     (void)snprintf(path, sizeof path, "%s/sandbox-%s", sv->runtime_dir, name);
-    if (file_write_atomic(path, p->blobs + f->off, f->size, 0600) == 0)
-        env_set(env, variable, path);
+    bool written =
+        sv->runtime_dir[0] && file_write_atomic(path, p->blobs + f->off, f->size, 0600) == 0;
+    env_set(env, variable, written ? path : "/nonexistent/sandbox");
 }
 
 /* Where codev-prepare says that no plugin will take the bridge token, nobody gets it. */

@@ -11,8 +11,8 @@ if ! command -v linux.uml >/dev/null; then
 	exit 0
 fi
 out=$(mktemp -d)
-trap 'kill -9 -- "-$pid" 2>/dev/null || :; rm -rf "$out"' EXIT
-pid=0
+pid=
+trap '[ -z "$pid" ] || kill -9 -- "-$pid" 2>/dev/null || :; rm -rf "$out"' EXIT
 top=$PWD
 {
 	echo '#!/bin/sh'

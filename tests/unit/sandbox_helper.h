@@ -71,6 +71,6 @@ static inline bool box_landlock(int abi)
     struct sandbox_kernel k;
     sandbox_kernel_probe(&k);
     if (k.landlock_abi < abi)
-        printf("skipped: needs Landlock ABI %d, this kernel has %d\n", abi, k.landlock_abi);
+        printf("SKIP needs Landlock ABI %d, this kernel has %d\n", abi, k.landlock_abi);
     return k.landlock_abi >= abi;
 }

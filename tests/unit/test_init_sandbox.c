@@ -92,7 +92,7 @@ static bool python(void)
 {
     bool there = access("/usr/bin/python3", X_OK) == 0;
     if (!there)
-        printf("skipped: needs python3\n");
+        printf("SKIP needs python3\n");
     return there;
 }
 
@@ -126,7 +126,7 @@ START_TEST(a_program_finds_its_walls)
     struct sandbox_kernel k;
     sandbox_kernel_probe(&k);
     if (k.landlock_abi < 6) {
-        printf("skipped: needs Landlock ABI 6, this kernel has %d\n", k.landlock_abi);
+        printf("SKIP needs Landlock ABI 6, this kernel has %d\n", k.landlock_abi);
         return;
     }
     pod.uid = uids[_i];
@@ -221,7 +221,7 @@ static Suite *make_suite(void)
     Suite *s = suite_create("init_sandbox");
     TCase *t = tcase_create("live");
     if (*pod_impossible()) {
-        printf("skipped: %s\n", pod_impossible());
+        printf("SKIP %s\n", pod_impossible());
         return s;
     }
     tcase_add_checked_fixture(t, setup, teardown);

@@ -182,7 +182,7 @@ START_TEST(other_doors_into_the_kernel_are_closed)
     if (box_run(NULL, 0, by_int80, NULL) == 0)
         ck_assert_int_eq(box_run(&b, 0, by_int80, NULL), EPERM);
     else
-        printf("skipped: this kernel takes no 32-bit calls\n");
+        printf("SKIP this kernel takes no 32-bit calls\n");
     box_release(&b);
 }
 END_TEST
@@ -295,7 +295,7 @@ START_TEST(a_capability_that_is_kept)
     struct profile p = plain;
     struct box b;
     if (geteuid() != 0) {
-        printf("skipped: needs root\n");
+        printf("SKIP needs root\n");
         return;
     }
     p.capabilities = (struct profile_words)WORDS("CAP_NET_BIND_SERVICE");
