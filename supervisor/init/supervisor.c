@@ -207,6 +207,8 @@ int supervisor_run(sigset_t original_mask)
 {
     static struct supervisor sv; /* large, and for the whole life of the process */
     struct crash_fault fault;
+    /* An exec makes us readable again, and secrets are in the first thing that we map. */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     int inherited = crash_inherited(&fault);
     crash_arm(&sv, inherited >= 0 ? &fault : NULL);
     sv.original_mask = original_mask;
