@@ -155,6 +155,10 @@ static void save(int fd)
         if (sv->secrets.values[i])
             crash_put2(fd, CRASH_SECRET, &i, sizeof i, sv->secrets.values[i],
                        strlen(sv->secrets.values[i]));
+    for (uint32_t i = 0; i < SECRET_STORE_MAX; i++)
+        if (sv->secrets.files[i])
+            crash_put2(fd, CRASH_SECRET_FILE, &i, sizeof i, sv->secrets.files[i],
+                       strlen(sv->secrets.files[i]));
     if (sv->plan) {
         crash_put(fd, CRASH_PLAN, sv->plan->map, sv->plan->size);
         crash_put(fd, CRASH_VOLUMES, sv->volumes, sizeof sv->volumes);
@@ -162,7 +166,7 @@ static void save(int fd)
     /* Before the services, whose unfinished lines come behind it. */
     if (sv->logs.output.pending.len)
         crash_put(fd, CRASH_OUTPUT, sv->logs.output.pending.data, sv->logs.output.pending.len);
-    if (sv->plan)
+    if (sv->plan && sv->phase != PHASE_BOOT) /* they are made anew then */
         services_save(sv, fd);
     crash_put(fd, CRASH_END, NULL, 0);
 }
@@ -204,7 +208,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         struct sigaction sa = { .sa_handler = SIG_DFL };
         (void)sigaction(signal, &sa, NULL);
         if (info->si_code <= 0)
-            (void)raise(signal);
+            (void)kill(getpid(), signal); /* libc may still take us for PID 1: clone3 */
         return;
     }
     if (!is_ours(info)) {
@@ -385,6 +389,8 @@ int crash_inherited(struct crash_fault *ret)
     }
     if (map)
         (void)munmap((void *)(uintptr_t)map, size);
+    if (!h)
+        (void)close(fd);
     return h ? fd : -1;
 }
 
@@ -417,6 +423,17 @@ static int adopt_plan(struct supervisor *sv, const char *data, size_t len)
     return 0;
 }
 
+/* Its variable was wiped in the strings that this image started with, too. */
+static void adopt_secret_file(struct supervisor *sv, const char *data, size_t len)
+{
+    uint32_t row;
+    if (len < sizeof row)
+        return;
+    memcpy(&row, data, sizeof row);
+    if (row < secret_count() && !sv->secrets.files[row])
+        sv->secrets.files[row] = strndup(data + sizeof row, len - sizeof row);
+}
+
 static void adopt_secret(struct supervisor *sv, const char *data, size_t len)
 {
     uint32_t row;
@@ -439,6 +456,9 @@ static int adopt_record(struct supervisor *sv, const struct record *r, const cha
     case CRASH_SECRET:
         adopt_secret(sv, data, r->len);
         return 0;
+    case CRASH_SECRET_FILE:
+        adopt_secret_file(sv, data, r->len);
+        return 0;
     case CRASH_PLAN:
         return adopt_plan(sv, data, r->len);
     case CRASH_VOLUMES:
@@ -448,10 +468,10 @@ static int adopt_record(struct supervisor *sv, const struct record *r, const cha
     case CRASH_SERVICE:
         return service_adopt(sv, data, r->len);
     case CRASH_NOTE:
-        service_adopt_note(sv, data, r->len);
+        service_adopt_note(data, r->len);
         return 0;
     case CRASH_LINE:
-        service_adopt_line(sv, data, r->len);
+        service_adopt_line(data, r->len);
         return 0;
     case CRASH_OUTPUT:
         output_line(&sv->logs.output, data, r->len);

@@ -50,7 +50,8 @@ void crash_text(const struct crash_fault *f, char out[CRASH_TEXT]);
 /* --- records, written in the handler --- */
 enum crash_record {
     CRASH_HEAD,
-    CRASH_SECRET, /* row as uint32_t, then the value */
+    CRASH_SECRET,      /* row as uint32_t, then the value */
+    CRASH_SECRET_FILE, /* row as uint32_t, then the path that <NAME>_FILE gave */
     CRASH_PLAN,
     CRASH_VOLUMES,
     CRASH_SERVICE, /* struct saved_service, service_adopt.c */
@@ -70,9 +71,11 @@ void crash_keep_fd(int fd, bool keep);
 /* --- service_adopt.c --- */
 /* In the handler. */
 void services_save(const struct supervisor *sv, int fd);
-/* One record; the service is appended to the list. 0 or -errno. */
+/* One record; the service is appended to the list. One that is in no plan any more is let go, and
+ * its guard ends it. 0 or -errno. */
 int service_adopt(struct supervisor *sv, const void *data, size_t len);
-void service_adopt_note(struct supervisor *sv, const char *data, size_t len);
-void service_adopt_line(struct supervisor *sv, const char *data, size_t len);
-/* When all are there: what happened meanwhile, timers, checks. */
+void service_adopt_note(const char *data, size_t len);
+void service_adopt_line(const char *data, size_t len);
+/* When all are there: what happened meanwhile, timers, checks; starts what was still to be started.
+ */
 void services_adopted(struct supervisor *sv);

@@ -10,6 +10,9 @@
 #include "supervisor/init/crash.h"
 #include "supervisor/init/supervisor.h"
 
+/* For a service whose time to start again is not known. */
+#define BACKOFF_LOST_MS 1000
+
 struct saved_check {
     uint32_t failures;
     bool reported, last_ok;
@@ -153,6 +156,28 @@ static void adopt(struct service *s, const struct saved_service *r)
         timer_set_at(&s->sv->loop, &s->timer, r->timer_due_ms);
 }
 
+/* The one whose record came last; NULL: it was let go. Its notes and lines come behind it. */
+static struct service *latest;
+
+static void append(struct supervisor *sv, struct service *s)
+{
+    struct service **at = &sv->services;
+    while (*at)
+        at = &(*at)->next;
+    *at = s;
+}
+
+/* The fault came between a new plan and the end of what it takes away: its guard finds us gone. */
+static void let_go(struct supervisor *sv, const struct saved_service *r)
+{
+    say(sv, LOG_LEVEL_WARN, "service %s: no longer in the configuration, ended", r->name);
+    if (r->proc.sock >= 0)
+        (void)close(r->proc.sock);
+    for (size_t i = 0; i < ARRAY_SIZE(r->log.fds); i++)
+        if (r->log.fds[i] >= 0)
+            (void)close(r->log.fds[i]);
+}
+
 int service_adopt(struct supervisor *sv, const void *data, size_t len)
 {
     static struct saved_service r;
@@ -161,28 +186,23 @@ int service_adopt(struct supervisor *sv, const void *data, size_t len)
     memcpy(&r, data, sizeof r);
     r.name[sizeof r.name - 1] = '\0';
     int index = plan_service_index(&sv->plan->plan, r.name);
-    struct service **at = &sv->services;
-    struct service *s = index < 0 ? NULL : service_new(sv, sv->plan, (uint32_t)index, &r.log);
+    latest = NULL;
+    if (index < 0) {
+        let_go(sv, &r);
+        return 0;
+    }
+    struct service *s = service_new(sv, sv->plan, (uint32_t)index, &r.log);
     if (!s)
-        return index < 0 ? -EBADMSG : -ENOMEM;
-    while (*at)
-        at = &(*at)->next;
-    *at = s;
+        return -ENOMEM;
+    append(sv, s);
+    latest = s;
     adopt(s, &r);
     return proc_adopt(&s->proc, &r.proc);
 }
 
-static struct service *last_service(const struct supervisor *sv)
+void service_adopt_line(const char *data, size_t len)
 {
-    struct service *s = sv->services;
-    while (s && s->next)
-        s = s->next;
-    return s;
-}
-
-void service_adopt_line(struct supervisor *sv, const char *data, size_t len)
-{
-    struct service *s = last_service(sv);
+    struct service *s = latest;
     bool head[2];
     if (!s || len < sizeof head)
         return;
@@ -190,9 +210,9 @@ void service_adopt_line(struct supervisor *sv, const char *data, size_t len)
     log_channel_resume(&s->log, head[0], head[1], data + sizeof head, len - sizeof head);
 }
 
-void service_adopt_note(struct supervisor *sv, const char *data, size_t len)
+void service_adopt_note(const char *data, size_t len)
 {
-    struct service *s = last_service(sv);
+    struct service *s = latest;
     const char *nul = memchr(data, '\0', len);
     if (!s || !nul)
         return;
@@ -209,6 +229,27 @@ void service_adopt_note(struct supervisor *sv, const char *data, size_t len)
         }
         return;
     }
+}
+
+/* The fault may have come before a service of the plan was made. */
+static void make_missing(struct supervisor *sv)
+{
+    const struct plan *p = &sv->plan->plan;
+    for (uint32_t i = 0; i < p->header->services; i++) {
+        if (service_find(sv, plan_string(p, p->services[i].name)))
+            continue;
+        struct service *s = service_new(sv, sv->plan, i, NULL);
+        if (s)
+            append(sv, s);
+        else
+            say(sv, LOG_LEVEL_ERROR, "out of memory: a service is left out");
+    }
+}
+
+/* Whoever was stopped or has ended has a reason for it. */
+static bool never_started(const struct service *s)
+{
+    return s->state == SERVICE_STOPPED && !*s->reason && !*s->last_exit;
 }
 
 static bool runs(enum service_state state)
@@ -228,12 +269,18 @@ static void settle(struct service *s)
         service_hook_lost(s);
     } else if (runs(s->state) && s->state != SERVICE_STOPPING) {
         service_checks_resume(s);
+    } else if (s->state == SERVICE_BACKOFF && !s->timer.due_ms) {
+        timer_set(&s->sv->loop, &s->timer, BACKOFF_LOST_MS);
+    } else if (s->sv->phase == PHASE_RUNNING && never_started(s)) {
+        service_event(s, EV_START, "");
     }
 }
 
 void services_adopted(struct supervisor *sv)
 {
     groups_begin(sv);
+    if (sv->phase == PHASE_RUNNING)
+        make_missing(sv);
     for (struct service *s = sv->services; s; s = s->next)
         settle(s);
     reaper_collect(&sv->reaper);

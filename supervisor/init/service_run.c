@@ -194,8 +194,8 @@ static void start_again(struct service *s, const char *reason, uint64_t up_ms, b
     s->restarts++;
     (void)snprintf(why, sizeof why, "%.200s; starts again in %llu ms", reason,
                    (unsigned long long)delay);
+    timer_set(&s->sv->loop, &s->timer, delay); /* first: without it the state never ends */
     set_state(s, SERVICE_BACKOFF, why);
-    timer_set(&s->sv->loop, &s->timer, delay);
 }
 
 static void note_end(struct service *s)

@@ -200,6 +200,48 @@ START_TEST(a_fault_at_the_start_begins_anew)
 }
 END_TEST
 
+/* What <NAME>_FILE named is what codev-config closes to the sandboxes: after a fault as before. */
+START_TEST(where_secrets_come_from_stays_known)
+{
+    struct pod_service s[] = { { .name = "one", .argv = SHELL("exec sleep 1000") } };
+    const char *const env[] = { "CODEV_TOKEN_FILE=/nowhere/token-of-the-crash-test", NULL };
+    char script[512];
+    (void)snprintf(script, sizeof script,
+                   "#!/bin/sh\necho \"told: $CODEV_TOKEN_FILE.\" >&2\n"
+                   "cat '%s/plan' >\"/proc/self/fd/$3\"\n",
+                   pod.dir);
+    pod_config_script(&pod, script);
+    pod.env = env;
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("one", "ready"));
+    long one = pid_of("one");
+    fault(SIGSEGV, "PID 1 faulted: SIGSEGV");
+    size_t len = strlen(pod_log(&pod));
+    ck_assert_ptr_nonnull(strstr(POD_ASK("reload"), "\"ok\":true"));
+    POD_EVENTUALLY(&pod, strstr(pod_log(&pod) + len, "told: "));
+    ck_assert_ptr_nonnull(strstr(pod_log(&pod) + len, "told: /nowhere/token-of-the-crash-test."));
+    ck_assert_int_eq(pid_of("one"), one);
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+START_TEST(a_foreign_state_is_closed)
+{
+    struct pod_service s[] = { { .name = "one", .argv = SHELL("exec sleep 1000") } };
+    const char *const env[] = { "CODEV_ADOPT_FD=77", NULL };
+    char path[64], target[64];
+    ck_assert_int_eq(dup2(STDERR_FILENO, 77), 77);
+    pod.env = env;
+    start(s, 1);
+    (void)close(77);
+    POD_EVENTUALLY(&pod, pod_state("one", "ready"));
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/77", (int)pod.pid1);
+    ck_assert_int_lt(readlink(path, target, sizeof target), 0);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
 START_TEST(from_inside_the_pod_it_is_nothing)
 {
     struct pod_service s[] = { { .name = "hostile",
@@ -240,6 +282,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_third_fault_is_the_end);
     tcase_add_test(t, a_fault_while_it_stops_does_not_hold_the_stop_up);
     tcase_add_test(t, a_fault_at_the_start_begins_anew);
+    tcase_add_test(t, where_secrets_come_from_stays_known);
+    tcase_add_test(t, a_foreign_state_is_closed);
     tcase_add_test(t, from_inside_the_pod_it_is_nothing);
     tcase_add_test(t, a_guards_fault_is_its_own);
     suite_add_tcase(s, t);
