@@ -2,6 +2,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "base/core/file.h"
 #include "base/core/log.h"
 
 #include <errno.h>
@@ -35,6 +36,24 @@ int gitrepo_start(const char *ca_file, struct error *e)
         (void)snprintf(what, sizeof what, "cannot use the CA file %.150s", ca_file);
         return gitrepo_failed(e, what);
     }
+    return 0;
+}
+
+int gitrepo_open(const char *path, git_repository **ret, struct error *e)
+{
+    _cleanup_free_ char *git = path_join(path, ".git");
+    struct stat st;
+    if (!git || lstat(git, &st) < 0)
+        return error_set_errno(e, git ? -errno : -ENOMEM, "cannot look at %s/.git", path);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(e, -ENOTDIR, "%s is not a folder but leads elsewhere", git);
+    git_repository *repo = NULL;
+    if (git_repository_open_ext(&repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) < 0 ||
+        git_repository_set_workdir(repo, path, 0) < 0) {
+        git_repository_free(repo);
+        return gitrepo_failed(e, "cannot open the checkout");
+    }
+    *ret = repo;
     return 0;
 }
 

@@ -44,7 +44,7 @@ bool gitrepo_fetched_holds(const char *path, const char *branch, const char *sub
     (void)snprintf(spec, sizeof spec, "refs/remotes/origin/%.250s:%.300s", branch, sub);
     if (gitrepo_start(NULL, NULL) < 0)
         return false;
-    bool read = git_repository_open_ext(&repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) == 0 &&
+    bool read = gitrepo_open(path, &repo, NULL) == 0 &&
                 git_revparse_single(&tree, repo, spec) == 0 &&
                 git_object_type(tree) == GIT_OBJECT_TREE &&
                 git_tree_walk((git_tree *)tree, GIT_TREEWALK_PRE, see, &h) == 0;

@@ -212,8 +212,9 @@ static int update_work(void *arg, struct error *e)
     if (r < 0)
         return r;
     _cleanup_git_(git_repository) git_repository *repo = NULL;
-    if (git_repository_open_ext(&repo, u->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) < 0)
-        return gitrepo_failed(e, "cannot open the checkout");
+    r = gitrepo_open(u->path, &repo, e);
+    if (r < 0)
+        return r;
     u->repo = repo;
     _cleanup_free_ char *marker = NULL;
     if (asprintf(&marker, "%scodev-update", git_repository_path(repo)) < 0) {
