@@ -57,7 +57,8 @@ int step_clone(struct prepare *p, struct error *e)
     r = gitrepo_clone(s->repo_path, &remote, e);
     if (r == -ETIMEDOUT)
         return error_set(e, r, "cloning %s took longer than plugin.timeout and was stopped", url);
-    if (r == 0)
+    p->cloned = r == 0;
+    if (p->cloned)
         log_info("cloned in %llu ms", (unsigned long long)(clock_mono_ms() - begun));
     return r;
 }

@@ -56,7 +56,6 @@ static bool find_or_clone(struct prepare *p)
             report_failed(p, "", &e);
             return false;
         }
-        p->cloned = true;
         found = step_find(p, &e);
     }
     if (found == FOUND_WRONG)

@@ -33,7 +33,7 @@ enum found step_find(const struct prepare *p, struct error *e);
 
 /* Each: 0, or a negative errno with `e`. */
 int step_lock(struct prepare *p, struct error *e);    /* once; later calls do nothing */
-int step_clone(struct prepare *p, struct error *e);   /* also removes what a killed one left */
+int step_clone(struct prepare *p, struct error *e);   /* nothing when another was quicker */
 int step_update(struct prepare *p);                   /* trouble is a note only */
 int step_install(struct prepare *p, struct error *e); /* npm ci / npm install, if needed */
 int step_build(struct prepare *p, struct error *e);   /* npm run build, if needed */
