@@ -2,8 +2,10 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/control.h"
+#include "base/core/log.h"
 #include "base/json/json.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define ASK_MS 2000
@@ -15,9 +17,18 @@ bool opencode_runs(void)
     _cleanup_buf_ struct buf answer = BUF_INIT_MAX((size_t)1 << 20);
     _cleanup_json_ cJSON *status = NULL;
     const cJSON *s;
-    if (control_call(words, ASK_MS, &answer, &e) < 0 ||
-        json_parse(&status, buf_str(&answer), answer.len, &e) < 0)
-        return false;
+    int r = control_call(words, ASK_MS, &answer, &e);
+    if (r == -ENOENT)
+        return false; /* no PID 1 of ours here */
+    if (r == 0)
+        r = json_parse(&status, buf_str(&answer), answer.len, &e);
+    if (r == 0 && !json_arr(status, "services"))
+        r = error_set(&e, -EBADMSG, "its answer names no services");
+    if (r < 0) {
+        log_warn("⚠️ PID 1 does not say whether OpenCode runs (%s): taken as running",
+                 e.message);
+        return true;
+    }
     cJSON_ArrayForEach (s, json_arr(status, "services"))
         if (strcmp(json_str(s, "name", ""), "opencode") == 0)
             return json_int(s, "pid", 0) > 0;
