@@ -278,7 +278,8 @@ int filelist_hash(struct filelist *l, const struct filelist *known, struct error
         if (r < 0)
             return r;
     }
-    if (known && same_contents(l, known)) { /* starting libgit2 for the id alone costs 5 ms */
+    if (known && *known->id &&
+        same_contents(l, known)) { /* starting libgit2 for the id alone costs 5 ms */
         memcpy(l->id, known->id, sizeof l->id);
         return 0;
     }
@@ -342,7 +343,7 @@ int filelist_load(const char *path, struct filelist *ret)
     if (r == 0)
         r = parse_record(text, len, &l);
     if (r < 0)
-        return r == -ENOMEM ? r : -ENOENT;
+        return r;
     *ret = l;
     l = (struct filelist){ 0 };
     return 0;

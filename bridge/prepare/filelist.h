@@ -49,7 +49,8 @@ int filelist_add(struct filelist *l, const char *file, const char *path, struct 
  * as before) and id. Files of symbolic links: see FILELIST_FOLLOW. */
 int filelist_hash(struct filelist *l, const struct filelist *known, struct error *e);
 
-/* A record on disk. -ENOENT: there is none (or a spoiled one). */
+/* A record on disk. -ENOENT: there is none. -EBADMSG, -EFBIG…: there is one, but it is spoiled or
+ * cannot be read. */
 int filelist_load(const char *path, struct filelist *ret);
 int filelist_save(const char *path, const struct filelist *l, struct error *e);
 

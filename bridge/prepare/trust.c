@@ -43,10 +43,12 @@ int trust_open(struct trust *t, enum trust_kind kind, const struct settings *s, 
         return error_set_errno(e, r, "cannot make %s", t->dir);
     r = filelist_load(record, &t->accepted);
     t->first = r == -ENOENT;
-    if (r < 0 && !t->first)
-        return error_set_errno(e, r, "cannot read %s", record);
+    t->spoiled = r < 0 && !t->first;
+    if (t->spoiled)
+        log_warn("⚠️ the record %s of what was accepted cannot be read (%s): asking anew",
+                 record, strerror(-r));
     _cleanup_free_ char *folder = trust_folder(t);
-    if (!t->first && *t->accepted.folder && (!folder || access(folder, R_OK) < 0)) {
+    if (*t->accepted.folder && (!folder || access(folder, R_OK) < 0)) {
         log_warn("⚠️ the accepted copy %s is gone: asking anew", folder ? folder : "");
         t->accepted.folder[0] = '\0';
     }
@@ -55,7 +57,7 @@ int trust_open(struct trust *t, enum trust_kind kind, const struct settings *s, 
 
 bool trust_unchanged(const struct trust *t)
 {
-    return !t->first && strcmp(t->now.id, t->accepted.id) == 0 &&
+    return !t->first && !t->spoiled && strcmp(t->now.id, t->accepted.id) == 0 &&
            (*t->accepted.folder || t->now.count == 0);
 }
 

@@ -18,6 +18,7 @@ struct trust {
     enum trust_kind kind;
     const char *dir;          /* settings.trust_dir */
     bool first;               /* nothing was ever recorded */
+    bool spoiled;             /* something was, but what cannot be read: as if all had changed */
     struct filelist accepted; /* as recorded */
     struct filelist now;
 };

@@ -105,6 +105,8 @@ static bool is_fixed(const char *file)
 static bool only_fixed_changed(const struct settings *s, const struct trust *t)
 {
     _cleanup_free_ char *global = path_join(s->config_home, "opencode");
+    if (t->spoiled)
+        return false;
     for (size_t i = 0; i < t->now.count; i++) {
         const struct filelist_entry *now = &t->now.entries[i];
         const struct filelist_entry *old = filelist_find(&t->accepted, now->path);
