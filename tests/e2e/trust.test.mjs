@@ -2,11 +2,12 @@
 // a whole pod.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { git, lookIntoOpenCode, makeWorld, tripwire } from "./lib/prepare-fixtures.mjs";
 import { startPod } from "./lib/pod.mjs";
-import { IS_ROOT, OPENCODE, eventually, sh, tempDir } from "./lib/util.mjs";
+import { IS_ROOT, OPENCODE, eventually, run, sh, tempDir } from "./lib/util.mjs";
 
 // The kernel must separate: without Landlock nothing is asked for.
 const probe = makeTrusted({ after() {} });
@@ -152,6 +153,115 @@ test("plugin.url counts, not what .git/config says", { skip }, async (t) => {
   const result = await world.prepare(env);
   assert.deepEqual(result.trust, {}, result.text);
   assert.ok(!world.loaded().includes("evil"));
+});
+
+test("an update stays in the checkout, wherever .git would lead it", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const env = { CODEV_PLUGIN_URL: world.url, CODEV_PLUGIN_UPDATE: "ff" };
+  await world.prepare(env);
+  const upstream = (line) => {
+    fs.appendFileSync(path.join(world.origin, "plugins/opencode-bridge/src/index.js"), `// ${line}\n`);
+    world.commit(line);
+  };
+  const other = path.join(world.dir, "other");
+  fs.cpSync(world.repo, other, { recursive: true });
+  fs.rmSync(path.join(other, ".git"), { recursive: true });
+  git(world.repo, "config", "core.worktree", other);
+  upstream("second");
+  const taken = await world.prepare(env);
+  assert.match(taken.text, /fast-forwarded/);
+  assert.match(fs.readFileSync(world.at("src/index.js"), "utf8"), /second/);
+  assert.ok(!fs.readFileSync(path.join(other, "plugins/opencode-bridge/src/index.js"), "utf8").includes("second"));
+
+  git(world.repo, "config", "--unset", "core.worktree");
+  fs.renameSync(path.join(world.repo, ".git"), path.join(world.dir, "moved.git"));
+  upstream("third");
+  const leads = {
+    "a link": () => fs.symlinkSync(path.join(world.dir, "moved.git"), path.join(world.repo, ".git")),
+    "a file": () => put(path.join(world.repo, ".git"), `gitdir: ${path.join(world.dir, "moved.git")}\n`),
+  };
+  for (const [what, lead] of Object.entries(leads)) {
+    lead();
+    const refused = await world.prepare(env);
+    assert.equal(refused.state, "ready", what);
+    assert.match(refused.text, /was not updated: .*\.git is not a folder but leads elsewhere/, what);
+    assert.ok(!fs.readFileSync(world.at("src/index.js"), "utf8").includes("third"), what);
+    fs.rmSync(path.join(world.repo, ".git"));
+  }
+});
+
+test("what another pod cloned while we waited is not ours", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  fs.renameSync(world.repo, `${world.repo}.away`);
+  await world.prepare(); // there was none: what appears waits
+  const lock = path.join(path.dirname(world.repo), ".ai-dev.codev-lock");
+  const holder = run("flock", [lock, "sh", "-c", "echo held; read line"], { stdio: ["pipe", "pipe", "pipe"] });
+  await eventually("the lock is held", () => holder.out.includes("held"));
+  const child = world.start({ CODEV_STATE_DIR: world.state, CODEV_OPENCODE_SANDBOX: "agent", CODEV_PLUGIN_URL: world.url });
+  await eventually("it waits", () => child.err.includes("which works on the repository volume"));
+  fs.renameSync(`${world.repo}.away`, world.repo);
+  holder.stdin.end();
+  const { out, err } = await child.ended;
+  assert.equal(JSON.parse(out).state, "failed", err);
+  assert.match(JSON.parse(out).reason, /codevctl trust plugin/);
+});
+
+test("no configuration is one too: what appears later waits", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  await world.prepare();
+  assert.deepEqual((await world.prepare()).trust, {}, "the record of nothing can be read");
+  put(path.join(world.home, ".config/opencode/opencode.json"), '{"username":"anna"}');
+  assert.match((await world.prepare()).trust.config ?? "", /codevctl trust config/);
+});
+
+test("a record that cannot be read asks, and only one that is not there is a first start", { skip }, async (t) => {
+  const spoil = {
+    garbage: (record) => fs.writeFileSync(record, "garbage"),
+    "nothing in it": (record) => fs.writeFileSync(record, ""),
+    "too long": (record) => fs.truncateSync(record, 9 << 20),
+    "no file": (record) => (fs.rmSync(record), fs.mkdirSync(record)),
+  };
+  for (const [what, change] of Object.entries(spoil)) {
+    const world = makeTrusted(t);
+    put(path.join(world.home, ".config/opencode/opencode.json"), '{"username":"anna"}');
+    await world.prepare();
+    for (const kind of ["plugin", "config"]) change(path.join(world.state, `trust/${kind}.accepted`));
+    const spoiled = await world.prepare();
+    assert.match(spoiled.text, /plugin\.accepted of what was accepted cannot be read .*: asking anew/, what);
+    assert.match(spoiled.trust.plugin, /codevctl trust plugin/, what);
+    assert.match(spoiled.trust.config, /codevctl trust config/, what);
+    if (what === "no file") continue;
+    accept(world, "plugin");
+    accept(world, "config");
+    const taken = await world.prepare();
+    assert.deepEqual([taken.state, taken.trust], ["ready", {}], `${what}: ${taken.text}`);
+  }
+});
+
+test("nothing is taken in while OpenCode may be running", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  await world.prepare();
+  put(world.at("src/index.js"), fs.readFileSync(world.at("src/index.js"), "utf8") + "// mine\n");
+  await world.prepare();
+  accept(world, "plugin");
+  let answer;
+  const server = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("data", () => answer !== null && socket.end(`${answer}\n`));
+  });
+  await new Promise((resolve) => server.listen(path.join(world.runtime, "control.sock"), resolve));
+  t.after(() => server.close());
+  const status = (pid) => JSON.stringify({ services: [{ name: "opencode", pid }] });
+  for (answer of [status(7), null, "", "{", '{"error":"busy"}']) {
+    const waits = await world.prepare();
+    assert.match(waits.trust.plugin ?? "", /is not taken in: OpenCode runs/, `${answer}`);
+    assert.equal(/PID 1 does not say whether OpenCode runs/.test(waits.text), answer !== status(7), waits.text);
+    assert.ok(!world.loaded().includes("mine"));
+  }
+  answer = status(null);
+  const taken = await world.prepare();
+  assert.deepEqual(taken.trust, {}, taken.text);
+  assert.match(world.loaded(), /mine/);
 });
 
 test("the configuration: copied, a change waits, accepted it counts; the user's own files stay", { skip }, async (t) => {
