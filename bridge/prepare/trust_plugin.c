@@ -174,6 +174,11 @@ static void not_accepted(struct prepare *p, const struct trust *t, const char *w
 static void look_at_change(struct prepare *p, struct trust *t)
 {
     struct error e = ERROR_INIT;
+    /* Anew, all of it: inode, size and mtime, by which a hash is reused, can be forged. */
+    if (list_now(p->settings->plugin_path, &t->now, NULL, &e) < 0) {
+        report_trust(p->report, TRUST_PLUGIN, "the plugin is not taken in: %s", e.message);
+        return;
+    }
     const char *why = reason_to_take(p, t);
     if (!why) {
         not_accepted(p, t, NULL);

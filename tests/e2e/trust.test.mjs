@@ -214,6 +214,18 @@ test("no configuration is one too: what appears later waits", { skip }, async (t
   assert.match((await world.prepare()).trust.config ?? "", /codevctl trust config/);
 });
 
+test("a change behind a forged time is shown with the one that is seen", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const file = world.at("src/index.js");
+  fs.utimesSync(file, 1e9, 1e9);
+  await world.prepare();
+  fs.writeFileSync(file, "x".repeat(fs.statSync(file).size));
+  fs.utimesSync(file, 1e9, 1e9);
+  put(world.at("README"), "seen\n");
+  await world.prepare();
+  assert.match(accept(world, "plugin"), /changed .* src\/index.js\n/);
+});
+
 test("a record that cannot be read asks, and only one that is not there is a first start", { skip }, async (t) => {
   const spoil = {
     garbage: (record) => fs.writeFileSync(record, "garbage"),
