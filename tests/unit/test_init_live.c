@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <sys/socket.h>
 
-#include "tests/unit/run_suite.h"
+#include "tests/unit/run_pod_suite.h"
 
 static struct pod pod;
 static char self[PATH_MAX];
@@ -988,22 +988,6 @@ static Suite *suite(void)
     return s;
 }
 
-START_TEST(everything_is_skipped)
-{
-    (void)printf("SKIP init_live: %s\n", pod_impossible());
-    (void)fflush(stdout);
-}
-END_TEST
-
-static Suite *skipped(void)
-{
-    Suite *s = suite_create("init_live");
-    TCase *t = tcase_create("skipped");
-    tcase_add_test(t, everything_is_skipped);
-    suite_add_tcase(s, t);
-    return s;
-}
-
 int main(int argc, char **argv)
 {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -1015,5 +999,5 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         }
     }
-    return run_suite(*pod_impossible() ? skipped() : suite());
+    return run_pod_suite(suite);
 }

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "tests/unit/run_suite.h"
+#include "tests/unit/run_pod_suite.h"
 
 /* With the sanitizers memory is not given back at once. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -230,21 +230,6 @@ static Suite *suite(void)
     return s;
 }
 
-START_TEST(everything_is_skipped)
-{
-    (void)printf("SKIP %s\n", pod_impossible());
-}
-END_TEST
-
-static Suite *skipped(void)
-{
-    Suite *s = suite_create("init_output");
-    TCase *t = tcase_create("skipped");
-    tcase_add_test(t, everything_is_skipped);
-    suite_add_tcase(s, t);
-    return s;
-}
-
 int main(int argc, char **argv)
 {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -256,5 +241,5 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         }
     }
-    return run_suite(*pod_impossible() ? skipped() : suite());
+    return run_pod_suite(suite);
 }

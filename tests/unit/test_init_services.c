@@ -4,7 +4,7 @@
 #include "tests/unit/init_pod.h"
 
 #include "base/core/secrets.h"
-#include "tests/unit/run_suite.h"
+#include "tests/unit/run_pod_suite.h"
 
 static struct pod pod;
 
@@ -404,23 +404,7 @@ static Suite *suite(void)
     return s;
 }
 
-START_TEST(everything_is_skipped)
-{
-    (void)printf("SKIP init_services: %s\n", pod_impossible());
-    (void)fflush(stdout);
-}
-END_TEST
-
-static Suite *skipped(void)
-{
-    Suite *s = suite_create("init_services");
-    TCase *t = tcase_create("skipped");
-    tcase_add_test(t, everything_is_skipped);
-    suite_add_tcase(s, t);
-    return s;
-}
-
 int main(void)
 {
-    return run_suite(*pod_impossible() ? skipped() : suite());
+    return run_pod_suite(suite);
 }

@@ -2,7 +2,7 @@
 /* The config file changes on its own: a file that is written anew, a ConfigMap that is swapped. */
 #include "tests/unit/init_pod.h"
 
-#include "tests/unit/run_suite.h"
+#include "tests/unit/run_pod_suite.h"
 
 static struct pod pod;
 static char config[128];
@@ -188,23 +188,7 @@ static Suite *suite(void)
     return s;
 }
 
-START_TEST(everything_is_skipped)
-{
-    (void)printf("SKIP init_watch: %s\n", pod_impossible());
-    (void)fflush(stdout);
-}
-END_TEST
-
-static Suite *skipped(void)
-{
-    Suite *s = suite_create("init_watch");
-    TCase *t = tcase_create("skipped");
-    tcase_add_test(t, everything_is_skipped);
-    suite_add_tcase(s, t);
-    return s;
-}
-
 int main(void)
 {
-    return run_suite(*pod_impossible() ? skipped() : suite());
+    return run_pod_suite(suite);
 }
