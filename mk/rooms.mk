@@ -26,7 +26,7 @@ PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gat
 ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan \
 	supervisor/sandbox base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
-	base/yaml base/core base/json
+	base/yaml base/core
 ROOMS_codev-shell   := supervisor/shell base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
@@ -39,7 +39,9 @@ ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/co
 # The page's files are embedded in this object.
 $(B)/obj/bridge/gateway/web/assets.o: $(wildcard bridge/gateway/web/assets/*) bridge/openapi.yaml
 
-# Nobody may preload anything into it, and it starts with each command of the agent.
+# Nobody may preload anything into codev-shell, and it starts with each command of the agent.
+# codev-config stands between PID 1 and its first service: no dynamic linker to wait for.
 ifeq ($(SANITIZE),)
 LDFLAGS_codev-shell := -static-pie
+LDFLAGS_codev-config := -static-pie
 endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,11 +55,24 @@ static void check_program(struct config *c, const struct group *g, enum option_i
         config_error(c, g, id, "expected a program as the first word, not ''");
 }
 
+/* As PID 1 does, which is linked statically: in /etc/passwd alone. */
+static bool is_user(const char *name)
+{
+    FILE *f = fopen("/etc/passwd", "re");
+    const struct passwd *pw = NULL;
+    if (!f)
+        return false;
+    while ((pw = fgetpwent(f)) && strcmp(pw->pw_name, name) != 0)
+        continue;
+    (void)fclose(f);
+    return pw != NULL;
+}
+
 static void check_user(struct config *c, const struct group *g)
 {
     const char *user = value_text(g, OPT_USER);
     uint64_t uid;
-    if (!*user || parse_u64(user, 0, UINT32_MAX - 1, &uid) == 0 || getpwnam(user))
+    if (!*user || parse_u64(user, 0, UINT32_MAX - 1, &uid) == 0 || is_user(user))
         return;
     config_error(c, g, OPT_USER, "expected a user that exists here, not '%.60s'", user);
 }
