@@ -35,6 +35,15 @@ $(B)/obj/%.o: %.c mk/flags.mk mk/rooms.mk VERSION
 	$(say) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The usual filter of system calls is made by libseccomp when this is built, not at every boot.
+USUAL_FILTER := $(B)/gen/usual-filter
+$(USUAL_FILTER): $(patsubst %,$(B)/obj/supervisor/profile/%.o,main filter denied) $(B)/lib/base-core.a
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@.program $^ $(LIBS_supervisor/profile) && \
+		$@.program >$@.new && mv $@.new $@
+$(B)/obj/supervisor/profile/usual.o: CPPFLAGS += -DUSUAL_FILTER='"$(USUAL_FILTER)"'
+$(B)/obj/supervisor/profile/usual.o: $(USUAL_FILTER)
+
 # A unit test links every room, or just those that its first line names: /* rooms: base/core … */
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)

@@ -158,7 +158,7 @@ static int export(scmp_filter_ctx ctx, struct buf *out)
     return 0;
 }
 
-static int compile(const struct profile *p, struct buf *out, struct error *e)
+int filter_make(const struct profile *p, struct buf *out, struct error *e)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     if (!ctx)
@@ -179,21 +179,5 @@ static int compile(const struct profile *p, struct buf *out, struct error *e)
         return error_set(e, -E2BIG, "the filter of system calls is too long for the kernel");
     if (r < 0 && !*e->message)
         return error_set_errno(e, r, "the filter of system calls");
-    return r;
-}
-
-/* Most profiles make no exception and have the same filter, and making one takes most of the time
- * that a pod's whole configuration takes: it is made once. */
-int filter_compile(const struct profile *p, struct buf *out, struct error *e)
-{
-    static struct buf usual; /* for the life of codev-config */
-    if (p->allow.count || p->deny.count)
-        return compile(p, out, e);
-    if (usual.len)
-        return buf_append(out, usual.data, usual.len);
-    size_t before = out->len;
-    int r = compile(p, out, e);
-    if (r == 0)
-        (void)buf_append(&usual, out->data + before, out->len - before);
     return r;
 }

@@ -76,3 +76,5 @@ extern const size_t denied_count;
  * libseccomp says. */
 struct buf;
 int filter_compile(const struct profile *p, struct buf *out, struct error *e);
+/* The same, made anew by libseccomp and not taken from usual.c. */
+int filter_make(const struct profile *p, struct buf *out, struct error *e);

@@ -12,6 +12,7 @@
 
 #include <seccomp.h>
 
+#include "base/core/buf.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sandbox_helper.h"
 
@@ -201,6 +202,19 @@ START_TEST(newer_calls_are_unknown)
 }
 END_TEST
 
+/* The filter that was made when this was built is the one that libseccomp makes now. */
+START_TEST(the_usual_filter_is_what_libseccomp_makes)
+{
+    _cleanup_buf_ struct buf built = BUF_INIT, now = BUF_INIT;
+    struct error e = ERROR_INIT;
+    ck_assert_int_eq(filter_compile(&plain, &built, &e), 0);
+    ck_assert_int_eq(filter_make(&plain, &now, &e), 0);
+    ck_assert_uint_gt(now.len, 100 * sizeof(struct sandbox_insn));
+    ck_assert_uint_eq(built.len, now.len);
+    ck_assert_mem_eq(built.data, now.data, now.len);
+}
+END_TEST
+
 START_TEST(without_a_filter_nothing_is_denied)
 {
     const struct profile p = { .name = "t" };
@@ -335,6 +349,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, other_doors_into_the_kernel_are_closed);
 #endif
     tcase_add_test(t, newer_calls_are_unknown);
+    tcase_add_test(t, the_usual_filter_is_what_libseccomp_makes);
     tcase_add_test(t, without_a_filter_nothing_is_denied);
     tcase_add_test(t, the_table_is_whole);
     tcase_add_test(t, capabilities_are_given_up);
