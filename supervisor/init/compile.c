@@ -1,6 +1,7 @@
 /* Runs codev-config, which checks the configuration and writes the plan into a memfd. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +15,16 @@
 
 #define COMPILE_DEADLINE_MS 10000
 #define MESSAGES_MAX        ((size_t)64 << 10)
+#define EXIT_NOT_RUN        126
+#define EXIT_NOT_FOUND      127
 
 struct compile {
     struct supervisor *sv;
-    struct proc proc;
+    struct child child; /* codev-config starts nothing of its own: it needs no guard */
     struct timer deadline;
     int memfd, messages_in; /* the write end of its stderr */
     struct source messages;
     struct buf text; /* what it said */
-    bool late, cancelled;
     void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error);
 };
 
@@ -59,7 +61,8 @@ static void release(struct compile *c)
 {
     loop_close(&c->sv->loop, &c->messages);
     timer_forget(&c->sv->loop, &c->deadline);
-    proc_release(&c->proc);
+    if (c->child.pid)
+        reaper_remove(&c->sv->reaper, &c->child);
     if (c->memfd >= 0)
         (void)close(c->memfd);
     if (c->messages_in >= 0)
@@ -67,64 +70,58 @@ static void release(struct compile *c)
     buf_release(&c->text);
     if (c->sv->compile == c)
         c->sv->compile = NULL;
-    if (!proc_active(&c->proc)) /* else a sweep that hangs still points here */
-        free(c);
+    free(c);
 }
 
-static const char *failure_text(const struct spawn_failure *f)
+/* It has said in its last line what was wrong: with the configuration, or with its own start. */
+static bool explained(const struct compile *c, int status)
 {
-    static char text[200];
-    const struct spawn_wanted wanted = { .command = "codev-config", .cwd = "", .user = "" };
-    spawn_failure_text(f, &wanted, text, sizeof text);
-    return text;
+    int code = proc_status_code(status);
+    return WIFEXITED(status) && c->text.len &&
+           (code == EXIT_CONFIG || code == EXIT_NOT_FOUND || code == EXIT_NOT_RUN);
 }
 
 /* NULL when a plan is there, else what went wrong, in one sentence. */
-static struct plan_block *result(struct compile *c, struct error *e)
+static struct plan_block *result(struct compile *c, int status, struct error *e)
 {
-    const struct proc *p = &c->proc;
-    if (c->late)
-        (void)error_set(e, -ETIMEDOUT, "codev-config did not end within %d s",
-                        COMPILE_DEADLINE_MS / 1000);
-    else if (p->failed)
-        (void)error_set(e, -p->failure.error, "%s", failure_text(&p->failure));
-    else if (p->exited && p->status == 0)
+    if (status == 0)
         return plan_block_map(c->memfd, e);
-    else if (p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == EXIT_CONFIG &&
-             c->text.len)
+    if (explained(c, status))
         (void)error_set(e, -EINVAL, "%.*s", (int)strcspn(buf_str(&c->text), "\n"),
                         buf_str(&c->text));
-    else if (p->exited)
-        (void)error_set(e, -EIO, "codev-config ended with status %d", proc_status_code(p->status));
     else
-        (void)error_set(e, -EIO, "codev-config or its guard was killed");
+        (void)error_set(e, -EIO, "codev-config ended with status %d", proc_status_code(status));
     return NULL;
 }
 
-static void on_proc(struct proc *p, enum proc_event event)
+static void finish(struct compile *c, struct plan_block *plan, const char *error)
 {
-    struct compile *c = p->arg;
     struct supervisor *sv = c->sv;
-    if (event != PROC_GONE)
-        return;
-    if (c->messages.fd >= 0)
-        on_messages(&c->messages, EPOLLIN);
-    struct error e = ERROR_INIT;
-    struct plan_block *plan = c->cancelled ? NULL : result(c, &e);
-    void (*done)(struct supervisor * s, struct plan_block * b, const char *error) = c->done;
-    bool cancelled = c->cancelled;
-    if (!cancelled)
-        log_messages(c, !plan);
+    void (*done)(struct supervisor * s, struct plan_block * b, const char *e) = c->done;
+    log_messages(c, !plan);
     release(c);
-    if (!cancelled)
-        done(sv, plan, e.message);
+    done(sv, plan, error);
 }
 
+static void on_exit_status(struct child *child, int status)
+{
+    struct compile *c = child->arg;
+    struct error e = ERROR_INIT;
+    if (c->messages.fd >= 0)
+        on_messages(&c->messages, EPOLLIN);
+    struct plan_block *plan = result(c, status, &e);
+    finish(c, plan, e.message);
+}
+
+/* One that hangs on a dead file system may never die; whoever reaps it then, it is nobody's. */
 static void on_deadline(struct timer *t)
 {
     struct compile *c = t->arg;
-    c->late = true;
-    proc_kill(&c->proc);
+    char why[80];
+    (void)kill(c->child.pid, SIGKILL);
+    (void)snprintf(why, sizeof why, "codev-config did not end within %d s",
+                   COMPILE_DEADLINE_MS / 1000);
+    finish(c, NULL, why);
 }
 
 /* Where secrets come from is what the sandboxes close. */
@@ -153,6 +150,30 @@ static int open_channels(struct compile *c)
     return r < 0 ? r : loop_add(&c->sv->loop, &c->messages, EPOLLIN);
 }
 
+/* The child's side: on success this process is codev-config. */
+_Noreturn static void become_config(const struct compile *c)
+{
+    char fd_text[16], text[300];
+    (void)snprintf(fd_text, sizeof fd_text, "%d", c->memfd);
+    const char *argv[] = { "codev-config", "compile", "--fd", fd_text, NULL };
+    const int keep[] = { c->memfd, c->messages_in };
+    const struct spawn_spec spec = {
+        .argv = argv,
+        .build_env = build_env,
+        .env_arg = c->sv,
+        .stdout_fd = -1,
+        .stderr_fd = c->messages_in,
+        .keep_fd = c->memfd,
+        .mask = &c->sv->original_mask,
+    };
+    const struct spawn_wanted wanted = { .command = argv[0], .cwd = "", .user = "" };
+    spawn_close_fds(keep, ARRAY_SIZE(keep));
+    struct spawn_failure f = spawn_exec(&spec, NULL, NULL);
+    spawn_failure_text(&f, &wanted, text, sizeof text);
+    (void)dprintf(c->messages_in, "%s\n", text);
+    _exit(f.error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
+}
+
 int compile_begin(struct supervisor *sv,
                   void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error))
 {
@@ -166,31 +187,22 @@ int compile_begin(struct supervisor *sv,
         .messages = { .fd = -1, .fn = on_messages, .arg = c },
         .text = BUF_INIT_MAX(MESSAGES_MAX),
         .deadline = { .fn = on_deadline, .arg = c },
+        .child = { .on_exit = on_exit_status, .arg = c },
         .done = done,
     };
-    proc_init(&c->proc, &sv->loop, &sv->reaper);
-    c->proc.fn = on_proc;
-    c->proc.arg = c;
     int r = open_channels(c);
-    char fd_text[16];
-    (void)snprintf(fd_text, sizeof fd_text, "%d", c->memfd);
-    const char *argv[] = { "codev-config", "compile", "--fd", fd_text, NULL };
-    struct spawn_spec spec = {
-        .label = "config",
-        .argv = argv,
-        .build_env = build_env,
-        .env_arg = sv,
-        .stdout_fd = -1,
-        .stderr_fd = c->messages_in,
-        .keep_fd = c->memfd,
-        .mask = &sv->original_mask,
-    };
-    if (r == 0)
-        r = proc_start(&c->proc, &spec);
-    if (r < 0) {
+    pid_t pid = r < 0 ? -1 : fork();
+    if (pid == 0)
+        become_config(c);
+    if (pid < 0) {
+        r = r < 0 ? r : -errno;
         release(c);
         return r;
     }
+    (void)close(c->messages_in);
+    c->messages_in = -1;
+    c->child.pid = pid;
+    reaper_add(&sv->reaper, &c->child);
     timer_set(&sv->loop, &c->deadline, COMPILE_DEADLINE_MS);
     sv->compile = c;
     return 0;
@@ -200,8 +212,8 @@ void compile_cancel(struct supervisor *sv)
 {
     if (!sv->compile)
         return;
-    sv->compile->cancelled = true;
-    proc_kill(&sv->compile->proc);
+    (void)kill(sv->compile->child.pid, SIGKILL);
+    release(sv->compile);
 }
 
 void plan_adopt(struct supervisor *sv, struct plan_block *plan)

@@ -411,12 +411,16 @@ static void watch_container(struct supervisor *sv)
         loop_close(&sv->loop, &g->inotify);
 }
 
+void groups_look(struct supervisor *sv)
+{
+    int r = cgroup_place_find(&sv->groups.place);
+    if (r < 0)
+        say(sv, LOG_LEVEL_WARN, "control groups cannot be looked up: %s", strerror(-r));
+}
+
 void groups_begin(struct supervisor *sv)
 {
     struct groups *g = &sv->groups;
-    int r = cgroup_place_find(&g->place);
-    if (r < 0)
-        say(sv, LOG_LEVEL_WARN, "control groups cannot be looked up: %s", strerror(-r));
     cgroup_tree_open(&g->tree, &g->place, sv->is_pid1);
     if (g->tree.dir_fd >= 0)
         say(sv, LOG_LEVEL_INFO, "a control group for each service%s%s%s%s%s",

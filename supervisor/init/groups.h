@@ -47,7 +47,10 @@ struct service_group {
 
 /* --- groups.c --- */
 void groups_init(struct supervisor *sv);
-/* Before the first service starts; after an exec of PID 1, when those that run were adopted. */
+/* Finds the groups that this process is in. */
+void groups_look(struct supervisor *sv);
+/* After it, before the first service starts; after an exec of PID 1, when those that run were
+ * adopted. */
 void groups_begin(struct supervisor *sv);
 /* Once in each round of the loop: looks at counters that tell nobody of their changes, at most once
  * a second. */

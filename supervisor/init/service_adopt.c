@@ -278,6 +278,7 @@ static void settle(struct service *s)
 
 void services_adopted(struct supervisor *sv)
 {
+    groups_look(sv);
     groups_begin(sv);
     if (sv->phase == PHASE_RUNNING)
         make_missing(sv);

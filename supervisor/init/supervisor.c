@@ -89,11 +89,10 @@ static int open_signals(struct supervisor *sv)
     return loop_add(&sv->loop, &sv->signals, EPOLLIN);
 }
 
-static void open_runtime(struct supervisor *sv)
+/* After codev-config was started, which needs to know the folder, and works meanwhile. */
+static void open_sockets(struct supervisor *sv, int folder)
 {
-    int r = runtime_dir_open(sv->runtime_dir, sizeof sv->runtime_dir);
-    if (r == 0)
-        r = control_open_socket(&sv->control, sv->runtime_dir);
+    int r = folder < 0 ? folder : control_open_socket(&sv->control, sv->runtime_dir);
     if (r < 0) {
         sv->runtime_dir[0] = '\0';
         say(sv, LOG_LEVEL_WARN,
@@ -165,8 +164,10 @@ static void begin(struct supervisor *sv)
     init(sv);
     say(sv, LOG_LEVEL_INFO, "codev-init %s, pid %d, uid %u", CODEV_VERSION, (int)getpid(),
         (unsigned)getuid());
-    open_runtime(sv);
+    int r = runtime_dir_open(sv->runtime_dir, sizeof sv->runtime_dir);
     boot_begin(sv);
+    open_sockets(sv, r);
+    groups_look(sv);
 }
 
 static void run(struct supervisor *sv)

@@ -293,6 +293,39 @@ START_TEST(a_bad_configuration_is_78)
 }
 END_TEST
 
+/* How codev-config itself may fail, beside what it says of a configuration. "": it is not there. */
+static const struct {
+    const char *script, *reason;
+} broken[] = {
+    { "", "configuration: cannot run codev-config: not found in PATH" },
+    { "#!/nowhere/sh\n", "configuration: cannot run codev-config: not found in PATH" },
+    { "#!/bin/sh\nkill -9 $$\n", "configuration: codev-config ended with status 137" },
+    { "#!/bin/sh\nexit 3\n", "configuration: codev-config ended with status 3" },
+    { "#!/bin/sh\nexit 0\n", "configuration: " },
+};
+
+START_TEST(a_config_compiler_that_fails_is_78)
+{
+    pod_config_script(&pod, broken[_i].script);
+    if (!*broken[_i].script)
+        ck_assert_int_eq(unlink(pod_path(&pod, "codev-config")), 0);
+    pod_start(&pod);
+    ck_assert_int_eq(pod_wait(&pod, 20000), 78);
+    const char *said = pod_termination_log(&pod);
+    ck_assert_msg(strncmp(said, broken[_i].reason, strlen(broken[_i].reason)) == 0, "%s", said);
+}
+END_TEST
+
+START_TEST(a_config_compiler_that_hangs_is_given_up)
+{
+    pod_config_script(&pod, "#!/bin/sh\ntrap '' TERM\nsleep 1000\n");
+    pod_start(&pod);
+    ck_assert_int_eq(pod_wait(&pod, 40000), 78);
+    ck_assert_str_eq(pod_termination_log(&pod),
+                     "configuration: codev-config did not end within 10 s\n");
+}
+END_TEST
+
 START_TEST(an_orderly_stop_is_0)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, 0 };
@@ -396,6 +429,8 @@ static Suite *suite(void)
     tcase_add_test(t, user_folder_and_limits_are_as_asked);
     tcase_add_loop_test(t, a_vital_services_end_is_the_pods, 0, ARRAY_SIZE(ends));
     tcase_add_test(t, a_bad_configuration_is_78);
+    tcase_add_loop_test(t, a_config_compiler_that_fails_is_78, 0, ARRAY_SIZE(broken));
+    tcase_add_test(t, a_config_compiler_that_hangs_is_given_up);
     tcase_add_loop_test(t, an_orderly_stop_is_0, 0, 4);
     tcase_add_test(t, secrets_come_from_files_too);
     tcase_add_test(t, no_token_is_left_for_a_plugin_that_is_not_there);
