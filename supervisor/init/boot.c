@@ -32,6 +32,8 @@ static void take_secret(struct supervisor *sv, const char *text, size_t len)
         explicit_bzero(pair, len);
 }
 
+static void judged(struct supervisor *sv);
+
 static void on_record(struct helper *h, uint32_t type, const void *data, size_t len)
 {
     struct supervisor *sv = h->arg;
@@ -47,6 +49,9 @@ static void on_record(struct helper *h, uint32_t type, const void *data, size_t 
         break;
     case BOOT_NOTE:
         say(sv, LOG_LEVEL_WARN, "%.*s", (int)len, (const char *)data);
+        break;
+    case BOOT_JUDGED:
+        judged(sv);
         break;
     case BOOT_RECORD_MAX:
     default:
@@ -107,11 +112,9 @@ void boot_services(struct supervisor *sv)
     verdict_update(sv);
 }
 
-static void on_helper_end(struct helper *h, bool complete)
+/* All is known that services wait for, or all that ever will be. */
+static void judged(struct supervisor *sv)
 {
-    struct supervisor *sv = h->arg;
-    if (!complete)
-        say(sv, LOG_LEVEL_ERROR, "the check of the volumes did not come to its end");
     mark_unanswered(sv);
     boot_generate_secrets(sv);
     for (size_t i = 0; i < secret_count(); i++)
@@ -123,6 +126,18 @@ static void on_helper_end(struct helper *h, bool complete)
         sv->state_dir[0] ? sv->state_dir : "none", sv->runtime_dir[0] ? sv->runtime_dir : "none");
     volumes_watch_begin(sv);
     boot_services(sv);
+}
+
+static void on_helper_end(struct helper *h, bool complete)
+{
+    struct supervisor *sv = h->arg;
+    bool ledger_only = sv->phase != PHASE_BOOT;
+    if (!complete && sv->phase != PHASE_STOPPING)
+        say(sv, ledger_only ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
+            ledger_only ? "the boot ledger was not written: the state folder does not answer"
+                        : "the check of the volumes did not come to its end");
+    if (!ledger_only)
+        judged(sv);
 }
 
 static void on_compiled(struct supervisor *sv, struct plan_block *plan, const char *error)

@@ -22,6 +22,7 @@ struct work {
     const struct supervisor *sv;
     char state_dir[512];
     bool have[SECRET_STORE_MAX]; /* read from a file here: PID 1 alone knows the others */
+    bool bad;                    /* a volume is */
     struct buf ledger;           /* the "volumes" of the ledger's line */
     struct jsonw ledger_json;
 };
@@ -64,10 +65,12 @@ static void verify_volumes(struct work *w)
         if (r == 0)
             migrate(w, i, &spec, &mounts, &v.report);
         (void)helper_put(w->fd, BOOT_VOLUME, &v, sizeof v);
+        bool ok = v.report.findings[0].level != FINDING_BAD;
+        w->bad = w->bad || !ok;
         struct jsonw *j = &w->ledger_json;
         jsonw_object(j, NULL);
         jsonw_str(j, "path", spec.path);
-        jsonw_bool(j, "ok", v.report.findings[0].level != FINDING_BAD);
+        jsonw_bool(j, "ok", ok);
         jsonw_str(j, "code", finding_code_name(v.report.findings[0].code));
         jsonw_str(j, "fs_type", v.report.fs_type);
         jsonw_str(j, "source", v.report.source);
@@ -236,6 +239,8 @@ void boot_work(int fd, void *supervisor)
         if (s->state_file && !w.have[s - secret_table] &&
             !secret_store_get(&w.sv->secrets, s->name))
             secret_of_state(&w, s);
+    if (!w.bad)
+        (void)helper_put(fd, BOOT_JUDGED, "", 0);
     write_ledger(&w);
     buf_release(&w.ledger);
 }

@@ -10,6 +10,7 @@ enum boot_record {
     BOOT_STATE_DIR, /* its path */
     BOOT_SECRET,    /* "NAME=VALUE" */
     BOOT_NOTE,      /* a line for the log: what was given up on */
+    BOOT_JUDGED,    /* empty: all that services wait for was told */
     BOOT_RECORD_MAX,
 };
 
@@ -20,7 +21,8 @@ struct boot_volume {
 
 struct supervisor;
 /* For helper_start(): verifies the volumes, finds the state folder, loads or makes its secrets,
- * writes the boot ledger. */
+ * tells BOOT_JUDGED, and writes the boot ledger; where a volume is bad, the ledger comes first,
+ * since its policy may end the boot there. */
 void boot_work(int fd, void *supervisor);
 
 /* Makes those secrets that are generated and not there, in memory: when no state folder could be

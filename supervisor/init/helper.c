@@ -33,6 +33,8 @@ static void take_records(struct helper *h)
         if (r.len > HELPER_RECORD_MAX || h->in.len < sizeof r + r.len)
             return;
         h->on_record(h, r.type, h->in.data + sizeof r, r.len);
+        if (h->ended) /* cancelled by what it told */
+            return;
         buf_consume(&h->in, sizeof r + r.len);
     }
 }

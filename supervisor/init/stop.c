@@ -182,6 +182,7 @@ void stop_begin(struct supervisor *sv, int status, const char *reason)
     const struct plan_header *h = sv->plan ? sv->plan->plan.header : NULL;
     uint32_t budget = h && h->stop_timeout_ms ? h->stop_timeout_ms : STOP_TIMEOUT_MS;
     uint32_t drain = h && sv->services ? h->drain_ms : 0;
+    bool booting = sv->phase == PHASE_BOOT;
     sv->phase = PHASE_STOPPING;
     sv->stop.status = status;
     sv->stop.deadline_ms = clock_mono_ms() + budget;
@@ -193,7 +194,8 @@ void stop_begin(struct supervisor *sv, int status, const char *reason)
     if (status)
         termination_log(reason);
     compile_cancel(sv);
-    helper_cancel(&sv->boot_helper);
+    if (booting) /* else it writes the ledger, which may be the last to tell of this boot */
+        helper_cancel(&sv->boot_helper);
     helper_cancel(&sv->watch_helper);
     verdict_update(sv);
     sv->stop.draining = true;
