@@ -58,6 +58,11 @@ void timer_set(struct loop *l, struct timer *t, uint64_t delay_ms)
     timer_set_at(l, t, clock_mono_ms() + (delay_ms ? delay_ms : 1));
 }
 
+void timer_set_now(struct loop *l, struct timer *t)
+{
+    timer_set_at(l, t, clock_mono_ms());
+}
+
 void timer_clear(struct timer *t)
 {
     t->due_ms = 0;
@@ -99,11 +104,15 @@ static int wait_ms(const struct loop *l)
 }
 
 /* Looks for the earliest anew after each call, since a callback may set, forget or free any of
- * them. `now` is taken once and a timer is set at least 1 ms ahead, so this ends. */
+ * them. `now` is taken once, and what a callback sets for now may wait for the next round: so this
+ * ends. */
 static void run_timers(struct loop *l)
 {
     uint64_t now = clock_mono_ms();
-    for (struct timer *t; (t = earliest(l)) && t->due_ms <= now;) {
+    size_t most = 0;
+    for (const struct timer *t = l->timers; t; t = t->next)
+        most++;
+    for (struct timer *t; most-- > 0 && (t = earliest(l)) && t->due_ms <= now;) {
         timer_clear(t);
         t->fn(t);
     }

@@ -50,6 +50,9 @@ void loop_close(struct loop *l, struct source *s);
 
 /* `fn` and `arg` are set by the caller. A delay of 0 counts as 1 ms. */
 void timer_set(struct loop *l, struct timer *t, uint64_t delay_ms);
+/* For the end of this round of the loop, or the next one; whoever does that again and again keeps
+ * the processor busy. */
+void timer_set_now(struct loop *l, struct timer *t);
 void timer_set_at(struct loop *l, struct timer *t, uint64_t due_ms);
 void timer_clear(struct timer *t);
 /* Must be called before a timer's memory goes away. */

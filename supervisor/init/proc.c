@@ -100,10 +100,9 @@ static void take_message(struct proc *p, const struct guard_message *m)
     }
 }
 
-static void on_message(struct source *s, uint32_t events)
+static void take_messages(struct proc *p)
 {
-    struct proc *p = s->arg;
-    (void)events;
+    struct source *s = &p->sock;
     while (s->fd >= 0) {
         struct guard_message m;
         ssize_t n = recv(s->fd, &m, sizeof m, MSG_DONTWAIT);
@@ -119,10 +118,21 @@ static void on_message(struct source *s, uint32_t events)
     }
 }
 
+/* A guard that is done has nothing left to do but to end: nobody waits for that. */
+static void on_message(struct source *s, uint32_t events)
+{
+    struct proc *p = s->arg;
+    (void)events;
+    take_messages(p);
+    if (!p->done || !p->guard.pid)
+        return;
+    reaper_remove(p->reaper, &p->guard);
+    gone(p);
+}
+
 void proc_poll(struct proc *p)
 {
-    if (p->sock.fd >= 0)
-        on_message(&p->sock, EPOLLIN);
+    take_messages(p);
 }
 
 static void on_guard_exit(struct child *c, int status)

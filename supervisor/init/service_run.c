@@ -12,6 +12,8 @@
 #include "base/core/jsonw.h"
 #include "supervisor/init/supervisor.h"
 
+#define NO_PROCESS_MS 10 /* the least until another try where no process could be made */
+
 static void announce(struct service *s, enum service_state from)
 {
     _cleanup_buf_ struct buf line = BUF_INIT;
@@ -185,6 +187,8 @@ static void start_again(struct service *s, const char *reason, uint64_t up_ms, b
 {
     char why[SERVICE_REASON_MAX];
     uint64_t delay = backoff_delay(&s->backoff, s->cfg, up_ms, random_bits());
+    if (!counts && delay < NO_PROCESS_MS)
+        delay = NO_PROCESS_MS;
     if (counts && backoff_over_limit(&s->backoff, s->cfg, clock_mono_ms())) {
         (void)snprintf(why, sizeof why, "%.200s (%u restarts within %u s)", reason,
                        s->cfg->limit_count, s->cfg->limit_window_ms / 1000);
@@ -194,7 +198,11 @@ static void start_again(struct service *s, const char *reason, uint64_t up_ms, b
     s->restarts++;
     (void)snprintf(why, sizeof why, "%.200s; starts again in %llu ms", reason,
                    (unsigned long long)delay);
-    timer_set(&s->sv->loop, &s->timer, delay); /* first: without it the state never ends */
+    /* First: without it the state never ends. */
+    if (delay)
+        timer_set(&s->sv->loop, &s->timer, delay);
+    else
+        timer_set_now(&s->sv->loop, &s->timer);
     set_state(s, SERVICE_BACKOFF, why);
 }
 
