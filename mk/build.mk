@@ -10,28 +10,30 @@ endef
 $(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
 
 define program_rules
-$(B)/bin/$(1): $(B)/obj/$(firstword $(ROOMS_$(1)))/main.o $(foreach r,$(ROOMS_$(1)),$(call room_lib,$(r)))
+$(B)/bin/$(1): $(B)/obj/$(firstword $(ROOMS_$(1)))/main.o $(foreach r,$(ROOMS_$(1)),$(call room_lib,$(r))) $(LINK_STAMP)
 	$$(say) LINK $$@
 	$(Q)mkdir -p $$(@D) && $(CC) $(if $(LDFLAGS_$(1)),$(filter-out -pie,$(ALL_LDFLAGS)) $(LDFLAGS_$(1)),$(ALL_LDFLAGS)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
 		-Wl,--end-group $(sort $(foreach r,$(ROOMS_$(1)),$(LIBS_$(r))))
 endef
 $(foreach p,$(filter-out $(if $(STATIC_CC),codev-init),$(PROGRAMS)),$(eval $(call program_rules,$(p))))
 
+$(B)/bin/codev-init: $(STATIC_STAMP)
+
 # PID 1 needs libc alone. Linked statically with musl it takes a fifth of the memory and starts
 # without a dynamic linker. The rest, the unit tests and the sanitizers stay with the usual libc.
 ifneq (,$(STATIC_CC))
 STATIC_OBJ := $(patsubst %.c,$(B)/static/%.o,supervisor/init/main.c \
 	$(foreach r,$(ROOMS_codev-init),$(call room_src,$(r))))
-$(B)/static/%.o: %.c mk/flags.mk mk/rooms.mk VERSION
+$(B)/static/%.o: %.c mk/flags.mk mk/rooms.mk VERSION $(FLAGS_STAMP)
 	$(say) MUSL $<
 	$(Q)mkdir -p $(@D) && $(STATIC_CC) $(CPPFLAGS) $(STATIC_CPPFLAGS) $(ALL_CFLAGS) $(STATIC_CFLAGS) \
 		-MMD -MP -c -o $@ $<
 $(B)/bin/codev-init: $(STATIC_OBJ)
 	$(say) LINK $@
-	$(Q)mkdir -p $(@D) && $(STATIC_CC) $(STATIC_LDFLAGS) -o $@ $^
+	$(Q)mkdir -p $(@D) && $(STATIC_CC) $(STATIC_LDFLAGS) -o $@ $(filter %.o,$^)
 endif
 
-$(B)/obj/%.o: %.c mk/flags.mk mk/rooms.mk VERSION
+$(B)/obj/%.o: %.c mk/flags.mk mk/rooms.mk VERSION $(FLAGS_STAMP)
 	$(say) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 

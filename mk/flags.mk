@@ -50,6 +50,15 @@ STATIC_LDFLAGS := -static -nostartfiles $(MUSL_DIR)/rcrt1.o $(MUSL_DIR)/crti.o \
 	-Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id \
 	$(MUSL_DIR)/crtn.o
 
+# What was built with other flags, or linked in the other way, is built anew: these files change
+# only with what they say.
+define stamp
+$(shell mkdir -p $(B); printf '%s' '$(subst ','\'',$(2))' | cmp -s - $(B)/$(1) || printf '%s' '$(subst ','\'',$(2))' >$(B)/$(1))$(B)/$(1)
+endef
+FLAGS_STAMP := $(call stamp,flags.stamp,$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(STATIC_CFLAGS))
+LINK_STAMP := $(call stamp,link.stamp,$(CC) $(ALL_LDFLAGS))
+STATIC_STAMP := $(call stamp,static.stamp,$(and $(STATIC_CC),$(STATIC_CC) $(STATIC_LDFLAGS)))
+
 ifeq ($(V),1)
 Q :=
 say = @:
