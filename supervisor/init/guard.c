@@ -7,22 +7,27 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "supervisor/cgroup/cgroup.h"
 #include "supervisor/init/tree.h"
 
 #define KILL_ROUND_MS   10 /* between two passes over what is left */
 #define LINGER_ROUND_MS 50
+#define LOOK_ROUND_MS   1000 /* at a leader that is no child of ours, where no pidfd can be had */
+#define HEIR_MS         1000 /* for the first process to end with what it waited for */
 
 struct guard {
     int sock, exec_fd, signal_fd;
-    int cgroup_fd; /* -1: no group of its own */
-    pid_t leader;  /* 0: reaped */
-    pid_t first;   /* the program itself, also when another one leads */
-    int first_status;
+    int cgroup_fd;          /* -1: no group of its own */
+    pid_t leader;           /* 0: reaped */
+    int leader_fd;          /* a pidfd, of one that leads by MAINPID; -1: none */
+    uint64_t heir_until_ms; /* it has ended and another one waited for it; 0: it has not */
+    pid_t first;            /* the program itself, also when another one leads; 0: reaped */
     pid_t group;
     bool orderly, kill, ended;
     int killed;
@@ -114,6 +119,10 @@ static void lead(struct guard *g, pid_t pid)
     for (size_t i = 0; i < t.count; i++) {
         if (!t.rows[i].below || t.rows[i].pid != pid || t.rows[i].state == 'Z')
             continue;
+        if (g->leader_fd >= 0)
+            (void)close(g->leader_fd);
+        g->leader_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        g->heir_until_ms = 0;
         g->leader = pid;
         g->group = t.rows[i].group;
         tell(g, (struct guard_message){ GUARD_FORKED, .pid = pid });
@@ -141,6 +150,40 @@ static void read_order(struct guard *g)
         (void)kill(g->leader, c.signal);
 }
 
+static void leader_ended(struct guard *g, struct guard_message m)
+{
+    m.what = GUARD_EXITED;
+    m.pid = g->leader;
+    while (g->exec_fd >= 0) /* all it said; its end of the pipe is closed */
+        read_exec(g);
+    g->leader = 0;
+    g->ended = true;
+    if (g->leader_fd >= 0)
+        (void)close(g->leader_fd);
+    g->leader_fd = -1;
+    tell(g, m);
+}
+
+/* One that leads by MAINPID, and whose own parent, below us, is still there: wait(2) tells that
+ * one how it ended, and us nothing. */
+static void look_at_leader(struct guard *g)
+{
+    siginfo_t info;
+    struct pollfd p = { .fd = g->leader_fd, .events = POLLIN };
+    if (!g->leader || g->leader == g->first)
+        return;
+    bool gone = g->leader_fd >= 0 ? poll(&p, 1, 0) > 0 : kill(g->leader, 0) < 0;
+    bool ours = waitid(P_PID, (id_t)g->leader, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    if (!gone || ours)
+        return;
+    uint64_t now = clock_mono_ms();
+    if (!g->heir_until_ms)
+        g->heir_until_ms = now + HEIR_MS;
+    if (g->first && now < g->heir_until_ms)
+        return; /* it may be just about to end with that status itself */
+    leader_ended(g, (struct guard_message){ .error = ECHILD, .status = 1 << 8 });
+}
+
 /* True when no child is left. */
 static bool reap(struct guard *g)
 {
@@ -151,17 +194,11 @@ static bool reap(struct guard *g)
             continue;
         if (pid <= 0)
             return pid < 0;
-        if (pid == g->first)
-            g->first_status = status;
-        /* One that leads by MAINPID may have been waited for by its own parent. */
-        bool lost = pid == g->first && g->leader != pid && kill(g->leader, 0) < 0;
-        if (pid != g->leader && !lost)
-            continue;
-        while (g->exec_fd >= 0) /* all it said; its end of the pipe is closed */
-            read_exec(g);
-        g->leader = 0;
-        g->ended = true;
-        tell(g, (struct guard_message){ GUARD_EXITED, .pid = pid, .status = status });
+        bool first = pid == g->first, leads = pid == g->leader;
+        if (first)
+            g->first = 0;
+        if (leads || (first && g->leader && g->heir_until_ms))
+            leader_ended(g, (struct guard_message){ .status = status });
     }
 }
 
@@ -196,7 +233,9 @@ static int round_ms(const struct guard *g)
 {
     if (g->kill)
         return KILL_ROUND_MS;
-    return g->ended ? LINGER_ROUND_MS : -1;
+    if (g->ended || g->heir_until_ms)
+        return LINGER_ROUND_MS;
+    return g->leader != g->first && g->leader_fd < 0 ? LOOK_ROUND_MS : -1;
 }
 
 _Noreturn static void watch(struct guard *g)
@@ -207,6 +246,8 @@ _Noreturn static void watch(struct guard *g)
             { .fd = g->sock, .events = POLLIN },
             { .fd = g->signal_fd, .events = POLLIN },
             { .fd = g->exec_fd, .events = POLLIN },
+            /* Ended, but not yet waited for, it would end each poll at once. */
+            { .fd = g->heir_until_ms ? -1 : g->leader_fd, .events = POLLIN },
         };
         (void)poll(p, ARRAY_SIZE(p), round_ms(g));
         if (p[1].revents && read(g->signal_fd, &info, sizeof info) < 0 && errno != EAGAIN)
@@ -215,6 +256,7 @@ _Noreturn static void watch(struct guard *g)
             read_exec(g);
         if (p[0].revents)
             read_order(g);
+        look_at_leader(g);
         if (reap(g)) {
             tell(g, (struct guard_message){ GUARD_DONE, .pid = g->group, .killed = g->killed });
             _exit(0);
@@ -231,6 +273,7 @@ _Noreturn void guard_main(const struct spawn_spec *spec, int sock)
     struct guard g = {
         .sock = sock,
         .exec_fd = -1,
+        .leader_fd = -1,
         .cgroup_fd = spec->cgroup_fd && spec->cgroup_is_its_own ? spec->cgroup_fd : -1,
     };
     const int keep[] = { sock, spec->stdout_fd, spec->stderr_fd, spec->keep_fd, spec->cgroup_fd };

@@ -23,7 +23,8 @@ enum guard_what {
     GUARD_SANDBOX, /* what became of its sandbox; report. Before GUARD_STARTED */
     GUARD_STARTED, /* exec succeeded; pid */
     GUARD_FAILED,  /* exec or a step before it failed; step, error */
-    GUARD_EXITED,  /* the program ended; pid, status; what it left is killed next */
+    GUARD_EXITED,  /* the program ended; pid, status; what it left is killed next. error ECHILD: how
+                      it ended only another process below the guard was told */
     GUARD_DONE,    /* nothing is left; killed: how many had to be killed. The guard ends. */
     GUARD_WHAT_MAX,
 };

@@ -86,6 +86,7 @@ static void take_message(struct proc *p, const struct guard_message *m)
             break;
         p->exited = true;
         p->status = m->status;
+        p->unseen = m->error == ECHILD;
         if (!p->stopping) /* else its group may take the grace, and proc_kill() ends that */
             timer_set(p->loop, &p->stuck, STUCK_MS);
         p->fn(p, PROC_EXITED);
@@ -199,7 +200,7 @@ int proc_start(struct proc *p, const struct spawn_spec *spec)
         return r;
     }
     p->leader = p->last_leader = 0;
-    p->exited = p->failed = p->stopping = p->done = p->sandboxed = false;
+    p->exited = p->failed = p->stopping = p->done = p->sandboxed = p->unseen = false;
     (void)snprintf(p->mark, sizeof p->mark, "%s", spec->mark ? spec->mark : "");
     p->status = p->killed = 0;
     p->failure = (struct spawn_failure){ 0 };
@@ -219,6 +220,7 @@ void proc_save(const struct proc *p, struct saved_proc *ret)
         .failed = p->failed,
         .stopping = p->stopping,
         .done = p->done,
+        .unseen = p->unseen,
         .sweeping = helper_busy(&p->sweep),
         .status = p->status,
         .killed = p->killed,
@@ -238,6 +240,7 @@ int proc_adopt(struct proc *p, const struct saved_proc *saved)
     p->failed = saved->failed;
     p->stopping = saved->stopping;
     p->done = saved->done;
+    p->unseen = saved->unseen;
     p->status = saved->status;
     p->killed = saved->killed;
     p->failure = saved->failure;

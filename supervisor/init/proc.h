@@ -29,6 +29,7 @@ struct proc {
     bool done;         /* the guard said that nothing is left */
     pid_t last_leader; /* also when it has ended: the session of what it left behind */
     int status;        /* of waitpid(), when exited */
+    bool unseen;       /* exited, and how was told to its own parent alone: a failure, for us */
     struct spawn_failure failure;
     bool sandboxed; /* the report is there */
     struct sandbox_report report;
@@ -52,7 +53,7 @@ void proc_release(struct proc *p);
 struct saved_proc {
     int sock;
     pid_t guard, leader, last_leader;
-    bool exited, failed, stopping, done, sweeping;
+    bool exited, failed, stopping, done, sweeping, unseen;
     int status, killed;
     struct spawn_failure failure;
     uint64_t stuck_due_ms;

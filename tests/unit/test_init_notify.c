@@ -70,7 +70,8 @@ START_TEST(a_long_status_is_cut_between_characters)
 END_TEST
 
 /* --- the service's side: `--say TEXT`, with %p for its own pid; a `~N` waits N ms, `!` ends it, a
- * lone `F` goes to the background with its child, which says MAINPID --- */
+ * lone `F` goes to the background with its child, which says MAINPID; `G` goes on in a child, and
+ * stays when that has ended; `H` ends as its child does --- */
 
 static int say(const char *text)
 {
@@ -100,6 +101,22 @@ static int go_to_background(void)
     _exit(0);
 }
 
+/* The child goes on as the main process; the parent waits for it, and stays or ends as it did. */
+static void have_a_child(bool stay)
+{
+    char text[64];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        return;
+    (void)snprintf(text, sizeof text, "MAINPID=%d\nREADY=1", (int)pid);
+    (void)say(text);
+    (void)waitpid(pid, &status, 0);
+    while (stay)
+        (void)pause();
+    _exit(WEXITSTATUS(status));
+}
+
 static int play(int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {
@@ -110,6 +127,8 @@ static int play(int argc, char **argv)
             return atoi(word + 1);
         else if (strcmp(word, "F") == 0)
             (void)go_to_background();
+        else if (strcmp(word, "G") == 0 || strcmp(word, "H") == 0)
+            have_a_child(*word == 'G');
         else if (strcmp(word, "*") == 0) /* feeds the watchdog for ever */
             for (;;) {
                 (void)say("WATCHDOG=1");
@@ -257,6 +276,39 @@ START_TEST(the_main_process_may_be_another_one_of_its_own)
 }
 END_TEST
 
+/* The end of a grandchild, which its own parent waits for, is its end: nobody else would notice. */
+START_TEST(the_main_process_may_have_a_parent_of_its_own)
+{
+    struct pod_service s[] = {
+        { .name = "keeper", /* stays when its child has ended */
+          .argv = SAYS("G", "~300", "!7"),
+          .p = { .ready.kind = PLAN_CHECK_NOTIFY,
+                 .start_timeout_ms = 20000,
+                 .restart = PLAN_RESTART_NEVER } },
+        { .name = "heir", /* ends as its child did */
+          .argv = SAYS("H", "~300", "!8"),
+          .p = { .ready.kind = PLAN_CHECK_NOTIFY,
+                 .start_timeout_ms = 20000,
+                 .restart = PLAN_RESTART_NEVER } },
+        { .name = "middle", /* the first process is gone, the one between stays */
+          .argv = SAYS("F", "G", "~300", "!9"),
+          .p = { .ready.kind = PLAN_CHECK_NOTIFY,
+                 .start_timeout_ms = 20000,
+                 .restart = PLAN_RESTART_ALWAYS,
+                 .limit_count = 1,
+                 .limit_window_ms = 60000 } },
+    };
+    start(s, ARRAY_SIZE(s));
+    POD_EVENTUALLY(&pod, pod_state("keeper", "failed"));
+    ck_assert(status_has("keeper", "how, only its own parent was told"));
+    POD_EVENTUALLY(&pod, pod_state("heir", "failed"));
+    ck_assert(status_has("heir", "\"last_exit\":\"exit 8\""));
+    POD_EVENTUALLY(&pod, pod_state("middle", "failed"));
+    ck_assert_int_eq(pod_number(pod_service_status("middle"), "restarts"), 1);
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
 START_TEST(strangers_say_nothing)
 {
     struct pod_service s[] = {
@@ -311,6 +363,7 @@ static void add_live(Suite *s)
     tcase_add_test(t, who_stops_by_itself_is_not_ready);
     tcase_add_test(t, a_start_may_take_longer_when_it_says_so);
     tcase_add_test(t, the_main_process_may_be_another_one_of_its_own);
+    tcase_add_test(t, the_main_process_may_have_a_parent_of_its_own);
     tcase_add_test(t, strangers_say_nothing);
     tcase_add_test(t, another_user_can_say_it_too);
     suite_add_tcase(s, t);
