@@ -53,6 +53,9 @@ static void on_record(struct helper *h, uint32_t type, const void *data, size_t 
     case BOOT_JUDGED:
         judged(sv);
         break;
+    case BOOT_HOLD:
+        (void)snprintf(sv->hold, sizeof sv->hold, "%.*s", (int)len, (const char *)data);
+        break;
     case BOOT_RECORD_MAX:
     default:
         break;
@@ -124,6 +127,8 @@ static void judged(struct supervisor *sv)
         return;
     say(sv, LOG_LEVEL_INFO, "state folder %s, runtime folder %s",
         sv->state_dir[0] ? sv->state_dir : "none", sv->runtime_dir[0] ? sv->runtime_dir : "none");
+    if (*sv->hold)
+        say(sv, LOG_LEVEL_ERROR, "OpenCode does not start: %s", sv->hold);
     volumes_watch_begin(sv);
     boot_services(sv);
 }
@@ -162,6 +167,7 @@ static void on_compiled(struct supervisor *sv, struct plan_block *plan, const ch
             ? plan_string(&plan->plan, plan->plan.header->config_file)
             : "by default",
         services, services == 1 ? "" : "s", volumes, volumes == 1 ? "" : "s");
+    sv->hold[0] = '\0'; /* after a fault: what that helper found is found anew */
     sv->boot_helper.on_record = on_record;
     sv->boot_helper.on_end = on_helper_end;
     sv->boot_helper.arg = sv;

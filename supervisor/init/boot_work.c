@@ -37,13 +37,20 @@ __attribute__((format(printf, 2, 3))) static void note(const struct work *w, con
     (void)helper_put(w->fd, BOOT_NOTE, text, strlen(text));
 }
 
+static const char hold_text[] = "its files are not all moved into share/opencode";
+
 static void migrate(const struct work *w, uint32_t i, const struct volume_spec *spec,
                     const struct mount_table *mounts, struct volume_report *report)
 {
     const struct plan *p = &w->sv->plan->plan;
+    const char *home = plan_string(p, p->header->home);
     char text[400] = "";
-    boot_migrate(plan_string(p, p->header->home), &p->volumes[i], spec, mounts, report, text,
-                 sizeof text);
+    if (!boot_migrate_due(home, &p->volumes[i], spec->path, report))
+        return;
+    /* Before the first step: should this process come to its end in the middle of it. */
+    (void)helper_put(w->fd, BOOT_HOLD, hold_text, sizeof hold_text - 1);
+    if (boot_migrate(home, &p->volumes[i], spec, mounts, report, text, sizeof text))
+        (void)helper_put(w->fd, BOOT_HOLD, "", 0);
     if (*text)
         note(w, "%s", text);
 }

@@ -11,6 +11,7 @@ enum boot_record {
     BOOT_SECRET,    /* "NAME=VALUE" */
     BOOT_NOTE,      /* a line for the log: what was given up on */
     BOOT_JUDGED,    /* empty: all that services wait for was told */
+    BOOT_HOLD,      /* why OpenCode must not start yet; "": it may */
     BOOT_RECORD_MAX,
 };
 

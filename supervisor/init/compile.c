@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/file.h"
 #include "supervisor/init/supervisor.h"
 
@@ -180,6 +181,7 @@ int compile_begin(struct supervisor *sv,
     struct compile *c = calloc(1, sizeof *c);
     if (!c)
         return -ENOMEM;
+    sv->compiled_wall_ms = clock_wall_ms();
     *c = (struct compile){
         .sv = sv,
         .memfd = -1,

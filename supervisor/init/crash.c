@@ -42,7 +42,10 @@ struct head {
     uint8_t build_id[BUILD_ID_MAX];
     struct crash_fault fault;
     char boot_id[40];
-    uint64_t started_ms, seq, dropped_total, reaped;
+    uint64_t started_ms, seq, dropped, dropped_total, reaped, oom_count, oom_kills;
+    bool text, holding;
+    char config_error[sizeof((struct supervisor *)NULL)->config_error];
+    pid_t boot_helper, watch_helper, config_helper;
     int64_t started_wall_ms;
     sigset_t original_mask;
     char runtime_dir[sizeof((struct supervisor *)NULL)->runtime_dir];
@@ -50,6 +53,7 @@ struct head {
     int listener_fd, notify_fd, abstract_fd;
     enum phase phase;
     bool started_up;
+    char hold[sizeof((struct supervisor *)NULL)->hold];
     struct stop stop;
 };
 
@@ -130,7 +134,16 @@ static void save_head(int fd, const struct crash_fault *fault)
     h.started_ms = sv->started_ms;
     h.started_wall_ms = sv->started_wall_ms;
     h.seq = sv->logs.seq;
+    h.dropped = sv->logs.output.dropped;
     h.dropped_total = sv->logs.output.dropped_total;
+    h.text = sv->logs.text;
+    h.holding = sv->logs.holding;
+    h.oom_count = sv->groups.oom_count;
+    h.oom_kills = sv->groups.oom_kills;
+    memcpy(h.config_error, sv->config_error, sizeof h.config_error);
+    h.boot_helper = sv->boot_helper.child.pid;
+    h.watch_helper = sv->watch_helper.child.pid;
+    h.config_helper = sv->config_helper.child.pid;
     h.reaped = sv->reaper.reaped;
     h.original_mask = sv->original_mask;
     memcpy(h.runtime_dir, sv->runtime_dir, sizeof h.runtime_dir);
@@ -140,6 +153,7 @@ static void save_head(int fd, const struct crash_fault *fault)
     h.abstract_fd = sv->notify_abstract.fd;
     h.phase = sv->phase;
     h.started_up = sv->started_up;
+    memcpy(h.hold, sv->hold, sizeof h.hold);
     h.stop = sv->stop;
     crash_put(fd, CRASH_HEAD, &h, sizeof h);
 }
@@ -166,6 +180,10 @@ static void save(int fd)
     /* Before the services, whose unfinished lines come behind it. */
     if (sv->logs.output.pending.len)
         crash_put(fd, CRASH_OUTPUT, sv->logs.output.pending.data, sv->logs.output.pending.len);
+    if (sv->logs.holding) {
+        crash_put(fd, CRASH_HELD_JSON, sv->logs.held_json.data, sv->logs.held_json.len);
+        crash_put(fd, CRASH_HELD_TEXT, sv->logs.held_text.data, sv->logs.held_text.len);
+    }
     if (sv->plan && sv->phase != PHASE_BOOT) /* they are made anew then */
         services_save(sv, fd);
     crash_put(fd, CRASH_END, NULL, 0);
@@ -400,13 +418,23 @@ static void adopt_head(struct supervisor *sv, const struct head *h)
     sv->started_ms = h->started_ms;
     sv->started_wall_ms = h->started_wall_ms;
     sv->logs.seq = h->seq;
+    sv->logs.output.dropped = h->dropped;
     sv->logs.output.dropped_total = h->dropped_total;
+    sv->logs.text = h->text;
+    if (h->holding)
+        logs_hold(&sv->logs);
+    groups_adopt(sv, h->oom_count, h->oom_kills);
+    memcpy(sv->config_error, h->config_error, sizeof sv->config_error);
+    helper_adopt(&sv->boot_helper, h->boot_helper);
+    helper_adopt(&sv->watch_helper, h->watch_helper);
+    helper_adopt(&sv->config_helper, h->config_helper);
     sv->reaper.reaped = h->reaped;
     sv->original_mask = h->original_mask;
     memcpy(sv->runtime_dir, h->runtime_dir, sizeof sv->runtime_dir);
     memcpy(sv->state_dir, h->state_dir, sizeof sv->state_dir);
     sv->phase = h->phase;
     sv->started_up = h->started_up;
+    memcpy(sv->hold, h->hold, sizeof sv->hold);
     control_adopt(&sv->control, h->listener_fd);
     notify_adopt(sv, h->notify_fd, h->abstract_fd);
 }
@@ -418,7 +446,7 @@ static int adopt_plan(struct supervisor *sv, const char *data, size_t len)
     int r = fd < 0 ? -errno : fd_write_all(fd, data, len);
     struct plan_block *plan = r < 0 ? NULL : plan_block_map(fd, &e);
     if (!plan)
-        return r < 0 ? r : -EBADMSG;
+        return r < 0 ? r : e.code;
     plan_adopt(sv, plan);
     return 0;
 }
@@ -476,6 +504,12 @@ static int adopt_record(struct supervisor *sv, const struct record *r, const cha
     case CRASH_OUTPUT:
         output_line(&sv->logs.output, data, r->len);
         return 0;
+    case CRASH_HELD_JSON:
+        (void)buf_append(&sv->logs.held_json, data, r->len);
+        return 0;
+    case CRASH_HELD_TEXT:
+        (void)buf_append(&sv->logs.held_text, data, r->len);
+        return 0;
     case CRASH_HEAD:
     case CRASH_END:
     case CRASH_RECORD_MAX:
@@ -484,7 +518,7 @@ static int adopt_record(struct supervisor *sv, const struct record *r, const cha
     }
 }
 
-/* 0 when all was there, to the end. */
+/* 0 when all was there, to the end; what could not be taken over may be missing yet. */
 static int adopt_records(struct supervisor *sv, const char *at, const char *end)
 {
     struct record r;
@@ -492,7 +526,8 @@ static int adopt_records(struct supervisor *sv, const char *at, const char *end)
     int result = 0;
     while (next_record(&at, end, &r, &data)) {
         int e = adopt_record(sv, &r, data);
-        result = result < 0 ? result : e;
+        if (e == -EBADMSG) /* the rest would only be of use with more memory: done without */
+            result = e;
         if (r.type == CRASH_END)
             return result;
     }
@@ -512,8 +547,12 @@ static void go_on(struct supervisor *sv, const struct head *h, const char *reaso
 {
     if (h->phase == PHASE_STOPPING)
         stop_resume(sv, &h->stop);
-    if (h->phase == PHASE_BOOT) {
-        boot_begin(sv); /* nothing runs yet: from the start, with what is known */
+    reaper_collect(&sv->reaper);
+    if (h->phase != PHASE_STOPPING && !sv->plan) {
+        sv->phase = PHASE_BOOT;
+        boot_begin(sv); /* nothing runs: from the start, with what is known */
+    } else if (sv->phase == PHASE_BOOT) {
+        boot_begin(sv);
     } else {
         services_adopted(sv);
         volumes_watch_begin(sv);

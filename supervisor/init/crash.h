@@ -54,10 +54,12 @@ enum crash_record {
     CRASH_SECRET_FILE, /* row as uint32_t, then the path that <NAME>_FILE gave */
     CRASH_PLAN,
     CRASH_VOLUMES,
-    CRASH_SERVICE, /* struct saved_service, service_adopt.c */
-    CRASH_NOTE,    /* of the service before it: key, NUL, text */
-    CRASH_LINE,    /* of the service before it, what it has begun: stream, split, then the text */
-    CRASH_OUTPUT,  /* what stdout has not taken yet */
+    CRASH_SERVICE,   /* struct saved_service, service_adopt.c */
+    CRASH_NOTE,      /* of the service before it: key, NUL, text */
+    CRASH_LINE,      /* of the service before it, what it has begun: stream, split, then the text */
+    CRASH_OUTPUT,    /* what stdout has not taken yet */
+    CRASH_HELD_JSON, /* lines that wait until it is known in which form they are wanted */
+    CRASH_HELD_TEXT,
     CRASH_END,
     CRASH_RECORD_MAX,
 };
@@ -71,8 +73,9 @@ void crash_keep_fd(int fd, bool keep);
 /* --- service_adopt.c --- */
 /* In the handler. */
 void services_save(const struct supervisor *sv, int fd);
-/* One record; the service is appended to the list. One that is in no plan any more is let go, and
- * its guard ends it. 0 or -errno. */
+/* One record; the service is appended to the list. One that is in no plan any more, or for which
+ * there is no memory, is let go, and its guard ends it; what is missing then starts anew. 0, or
+ * -EBADMSG. */
 int service_adopt(struct supervisor *sv, const void *data, size_t len);
 void service_adopt_note(const char *data, size_t len);
 void service_adopt_line(const char *data, size_t len);

@@ -263,15 +263,23 @@ static void begin_run(struct service *s, int fd)
     begin_count(s, fd);
 }
 
-/* One that an earlier image of PID 1 started. */
+/* One that an earlier image of PID 1 started: what that one had counted is nothing new. */
 static void resume(struct service *s)
 {
+    const struct service_group was = s->group;
     int fd = s->started_ms ? open_group(s) : -1;
     if (s->started_ms && s->cfg->memory_max)
         memory_watch(s->sv);
     if (fd < 0)
         return;
     begin_count(s, fd);
+    s->group.oom_count = was.oom_count;
+    s->group.limit_count = was.limit_count;
+    s->group.refused = was.refused;
+    if (s->sv->groups.tree.memory)
+        look_at_group_oom(s, fd);
+    if (s->sv->groups.tree.pids)
+        look_at_refused(s, fd);
     (void)close(fd);
 }
 
@@ -397,6 +405,13 @@ void groups_init(struct supervisor *sv)
     memory_init(sv);
 }
 
+void groups_adopt(struct supervisor *sv, uint64_t oom_count, uint64_t oom_kills)
+{
+    sv->groups.adopted = true;
+    sv->groups.oom_count = oom_count;
+    sv->groups.oom_kills = oom_kills;
+}
+
 static void watch_container(struct supervisor *sv)
 {
     struct groups *g = &sv->groups;
@@ -431,7 +446,11 @@ void groups_begin(struct supervisor *sv)
             "no control groups for services: %s; they are followed by the "
             "process tree",
             g->tree.why);
-    g->oom_known = read_oom_count(g, &g->oom_count) == 0;
+    uint64_t now = 0;
+    g->oom_known = read_oom_count(g, &now) == 0;
+    if (!g->adopted || g->oom_count > now)
+        g->oom_count = now;
+    look_at_oom(sv);
     watch_container(sv);
     look_at_pids(sv);
     for (struct service *s = sv->services; s; s = s->next)

@@ -21,6 +21,7 @@ struct groups {
     struct source inotify;
     uint64_t oom_count;     /* the container's counter at the last look */
     bool oom_known;         /* there is such a counter */
+    bool adopted;           /* from PID 1's last image; what came since then is new */
     unsigned oom_unclaimed; /* kills that no service's end was laid to yet */
     uint64_t oom_ms;        /* when the last one was seen */
     uint64_t oom_kills;     /* seen since PID 1's start */
@@ -55,6 +56,8 @@ void groups_begin(struct supervisor *sv);
 /* Once in each round of the loop: looks at counters that tell nobody of their changes, at most once
  * a second. */
 void groups_tick(struct supervisor *sv);
+/* What PID 1's image before this one had counted; before groups_begin(). */
+void groups_adopt(struct supervisor *sv, uint64_t oom_count, uint64_t oom_kills);
 void groups_status(struct jsonw *w, const struct supervisor *sv);
 void groups_release(struct supervisor *sv);
 

@@ -95,9 +95,10 @@ void helper_init(struct helper *h, struct loop *loop, struct reaper *reaper)
     };
 }
 
-_Noreturn static void run(const char *name, int fd, void (*work)(int fd, void *arg), void *arg)
+_Noreturn static void run(const char *name, int fd, int keep_fd, void (*work)(int fd, void *arg),
+                          void *arg)
 {
-    const int keep[] = { fd };
+    const int keep[] = { fd, keep_fd };
     (void)prctl(PR_SET_NAME, name, 0, 0, 0);
     spawn_close_fds(keep, ARRAY_SIZE(keep));
     (void)spawn_stdio(-1, -1, -1);
@@ -121,7 +122,7 @@ int helper_start(struct helper *h, const char *name, uint64_t deadline_ms,
         r = loop_add(h->loop, &h->pipe, EPOLLIN);
     pid_t pid = r < 0 ? -1 : fork();
     if (pid == 0)
-        run(name, theirs, work, arg);
+        run(name, theirs, h->keep_fd, work, arg);
     if (pid < 0) {
         r = r < 0 ? r : -errno;
         loop_close(h->loop, &h->pipe);
@@ -131,6 +132,17 @@ int helper_start(struct helper *h, const char *name, uint64_t deadline_ms,
     reaper_add(h->reaper, &h->child);
     timer_set(h->loop, &h->deadline, deadline_ms);
     return 0;
+}
+
+void helper_adopt(struct helper *h, pid_t pid)
+{
+    siginfo_t info;
+    if (pid <= 0 || waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return;
+    h->ended = true;
+    h->child.pid = pid;
+    reaper_add(h->reaper, &h->child);
+    (void)kill(pid, SIGKILL);
 }
 
 void helper_cancel(struct helper *h)

@@ -18,7 +18,8 @@ struct helper {
     struct child child;
     struct timer deadline;
     struct buf in;
-    bool ended; /* on_end was called */
+    bool ended;  /* on_end was called */
+    int keep_fd; /* one more that the child keeps; 0: none */
     void (*on_record)(struct helper *h, uint32_t type, const void *data, size_t len);
     /* `complete`: the work came to its end. */
     void (*on_end)(struct helper *h, bool complete);
@@ -39,6 +40,8 @@ static inline bool helper_busy(const struct helper *h)
 }
 /* Kills it; on_end is not called. */
 void helper_cancel(struct helper *h);
+/* One that PID 1's image before this one had started (0: none): the same. */
+void helper_adopt(struct helper *h, pid_t pid);
 
 /* In the child. */
 int helper_put(int fd, uint32_t type, const void *data, size_t len);

@@ -31,6 +31,9 @@ struct saved_service {
     bool signalled, hasty, orderly, gave_up, reloading, says_stopping, confirmed;
     uint32_t watchdog_ms;
     uint64_t watchdog_due_ms;
+    int secrets_fd;
+    uint64_t secrets_due_ms;
+    uint64_t oom_count, limit_count, oom_kills, refused;
     char said[NOTIFY_STATUS_MAX];
     char last_exit[sizeof((struct service *)NULL)->last_exit];
     int last_code;
@@ -82,6 +85,12 @@ static void save_service(const struct service *s, int fd)
     r.confirmed = s->confirmed;
     r.watchdog_ms = s->watchdog_ms;
     r.watchdog_due_ms = s->watchdog.due_ms;
+    r.secrets_fd = s->secrets_fd;
+    r.secrets_due_ms = s->secrets_timer.due_ms;
+    r.oom_count = s->group.oom_count;
+    r.limit_count = s->group.limit_count;
+    r.oom_kills = s->group.oom_kills;
+    r.refused = s->group.refused;
     memcpy(r.said, s->said, sizeof r.said);
     memcpy(r.last_exit, s->last_exit, sizeof r.last_exit);
     r.last_code = s->last_code;
@@ -89,6 +98,7 @@ static void save_service(const struct service *s, int fd)
     r.backoff = s->backoff;
     save_check(&r.ready, &s->ready);
     save_check(&r.health, &s->health);
+    crash_keep_fd(r.secrets_fd, true);
     crash_keep_fd(r.proc.sock, true);
     for (size_t i = 0; i < ARRAY_SIZE(r.log.fds); i++)
         crash_keep_fd(r.log.fds[i], true);
@@ -141,6 +151,14 @@ static void adopt(struct service *s, const struct saved_service *r)
     s->watchdog_ms = r->watchdog_ms;
     if (r->watchdog_due_ms)
         service_watchdog_arm(s); /* the whole time: what it said meanwhile waits in the socket */
+    s->secrets_fd = r->secrets_fd;
+    crash_keep_fd(s->secrets_fd, false);
+    if (s->secrets_fd >= 0 && r->secrets_due_ms)
+        timer_set_at(&s->sv->loop, &s->secrets_timer, r->secrets_due_ms);
+    s->group.oom_count = r->oom_count;
+    s->group.limit_count = r->limit_count;
+    s->group.oom_kills = r->oom_kills;
+    s->group.refused = r->refused;
     memcpy(s->said, r->said, sizeof s->said);
     s->said[sizeof s->said - 1] = '\0';
     memcpy(s->last_exit, r->last_exit, sizeof s->last_exit);
@@ -167,10 +185,14 @@ static void append(struct supervisor *sv, struct service *s)
     *at = s;
 }
 
-/* The fault came between a new plan and the end of what it takes away: its guard finds us gone. */
-static void let_go(struct supervisor *sv, const struct saved_service *r)
+/* Its guard finds us gone. */
+static void let_go(struct supervisor *sv, const struct saved_service *r, const char *why)
 {
-    say(sv, LOG_LEVEL_WARN, "service %s: no longer in the configuration, ended", r->name);
+    say(sv, LOG_LEVEL_WARN, "service %s: %s, ended", r->name, why);
+    if (r->secrets_fd >= 0) {
+        (void)secret_pipe_drain(r->secrets_fd);
+        (void)close(r->secrets_fd);
+    }
     if (r->proc.sock >= 0)
         (void)close(r->proc.sock);
     for (size_t i = 0; i < ARRAY_SIZE(r->log.fds); i++)
@@ -181,23 +203,25 @@ static void let_go(struct supervisor *sv, const struct saved_service *r)
 int service_adopt(struct supervisor *sv, const void *data, size_t len)
 {
     static struct saved_service r;
-    if (len != sizeof r || !sv->plan)
+    if (len != sizeof r)
         return -EBADMSG;
     memcpy(&r, data, sizeof r);
     r.name[sizeof r.name - 1] = '\0';
-    int index = plan_service_index(&sv->plan->plan, r.name);
-    latest = NULL;
-    if (index < 0) {
-        let_go(sv, &r);
+    int index = sv->plan ? plan_service_index(&sv->plan->plan, r.name) : -1;
+    struct service *s = index < 0 ? NULL : service_new(sv, sv->plan, (uint32_t)index, &r.log);
+    latest = s;
+    if (!s) {
+        /* No longer: the fault came between a new plan and the end of what it takes away. */
+        let_go(sv, &r, index < 0 && sv->plan ? "no longer in the configuration" : "out of memory");
         return 0;
     }
-    struct service *s = service_new(sv, sv->plan, (uint32_t)index, &r.log);
-    if (!s)
-        return -ENOMEM;
     append(sv, s);
-    latest = s;
     adopt(s, &r);
-    return proc_adopt(&s->proc, &r.proc);
+    int e = proc_adopt(&s->proc, &r.proc);
+    if (e < 0)
+        say(sv, LOG_LEVEL_WARN, "service %s: its guard is heard when it ends only: %s", s->name,
+            strerror(-e));
+    return 0;
 }
 
 void service_adopt_line(const char *data, size_t len)

@@ -218,6 +218,10 @@ static void note_end(struct service *s)
         };
         spawn_failure_text(&p->failure, &wanted, s->last_exit, sizeof s->last_exit);
         s->last_code = p->failure.error == ENOENT ? 127 : 126;
+    } else if (p->exited && p->unseen) {
+        (void)snprintf(s->last_exit, sizeof s->last_exit,
+                       "its main process ended; how, only its own parent was told");
+        s->last_code = proc_status_code(p->status);
     } else if (p->exited) {
         service_end_text(s, p->status, s->last_exit, sizeof s->last_exit);
         s->last_code = proc_status_code(p->status);
@@ -624,6 +628,12 @@ static const char *waits_for(struct service *s)
     return NULL;
 }
 
+/* Whatever asks for it: what it would write is in the way of what is to be moved there. */
+static bool is_held(const struct service *s)
+{
+    return *s->sv->hold && s->cfg->secret_readers & SECRET_FOR_OPENCODE;
+}
+
 /* A removed service may go when nothing of it is at work. */
 static bool may_go(const struct service *s)
 {
@@ -638,7 +648,9 @@ void services_poke(struct supervisor *sv)
         if (s->state != SERVICE_WAITING || sv->phase != PHASE_RUNNING)
             continue;
         const char *name = waits_for(s);
-        if (!name)
+        if (is_held(s))
+            (void)snprintf(s->reason, sizeof s->reason, "held back: %s", sv->hold);
+        else if (!name)
             service_event(s, EV_DEPS, "");
         else
             (void)snprintf(s->reason, sizeof s->reason, "waits for %s", name);

@@ -197,6 +197,7 @@ void stop_begin(struct supervisor *sv, int status, const char *reason)
     if (booting) /* else it writes the ledger, which may be the last to tell of this boot */
         helper_cancel(&sv->boot_helper);
     helper_cancel(&sv->watch_helper);
+    helper_cancel(&sv->config_helper);
     verdict_update(sv);
     sv->stop.draining = true;
     timer_set(&sv->loop, &sv->stop.timer, drain < budget ? drain : budget / 2);

@@ -150,6 +150,7 @@ static void init(struct supervisor *sv)
         (void)snprintf(sv->hostname, sizeof sv->hostname, "codev");
     helper_init(&sv->boot_helper, &sv->loop, &sv->reaper);
     helper_init(&sv->watch_helper, &sv->loop, &sv->reaper);
+    helper_init(&sv->config_helper, &sv->loop, &sv->reaper);
     control_init(&sv->control, sv);
     sv->config_watch.fd = sv->notify.fd = sv->notify_abstract.fd = sv->mountinfo.fd = -1;
     groups_init(sv);

@@ -62,14 +62,17 @@ struct supervisor {
     int64_t started_wall_ms;
     enum phase phase;
     bool started_up;
+    char hold[96]; /* why OpenCode must not start in this life of the pod; "" */
 
     struct plan_block *plan;  /* NULL until compiled */
     struct service *services; /* in the plan's order */
     bool poke;                /* some state changed: look at what waits */
     struct volume_state volumes[VOLUMES_KEPT];
 
-    struct compile *compile;    /* at work, else NULL */
-    struct source config_watch; /* of the config file's folder */
+    struct compile *compile;     /* at work, else NULL */
+    struct source config_watch;  /* of the config file's folder */
+    struct helper config_helper; /* makes that watch */
+    int64_t compiled_wall_ms;    /* when codev-config was last started; 0: not by this image */
     struct timer config_timer;
     char config_error[600]; /* why the last reload was refused; "" */
     struct helper boot_helper;

@@ -51,6 +51,7 @@ struct pod {
     bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
     bool watch_config;
+    bool migrate; /* the volume's files of the old layout may be moved */
     bool own_dev; /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
     const char *groups[3]; /* control groups to enter: folders; the first may be of version 2… */
     const char *own_v2;    /* …and is then all that this mount point shows of them */
@@ -165,7 +166,9 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     for (size_t i = 0; i < count; i++)
         pod_write_service(&w, &services[i]);
     if (volume) {
-        struct plan_volume v = { .path = plan_writer_str(&w, volume), .policy = (uint16_t)policy };
+        struct plan_volume v = { .path = plan_writer_str(&w, volume),
+                                 .policy = (uint16_t)policy,
+                                 .migrate = p->migrate };
         plan_writer_volume(&w, &v);
     }
     ck_assert_msg(plan_writer_finish(&w, &block, &size, &e) == 0, "%s", e.message);

@@ -2,6 +2,10 @@
 /* PID 1 faults: it says so, runs itself again, and its services do not notice. */
 #include "tests/unit/init_pod.h"
 
+#include <dirent.h>
+
+#include "base/core/secrets.h"
+
 #include "tests/unit/run_pod_suite.h"
 
 static struct pod pod;
@@ -200,6 +204,88 @@ START_TEST(a_fault_at_the_start_begins_anew)
 }
 END_TEST
 
+/* Before the plan is there nobody knows in which form lines are wanted: they wait. */
+START_TEST(lines_that_wait_are_not_lost)
+{
+    struct pod_service s[] = { { .name = "one", .argv = SHELL("exec sleep 1000") } };
+    char script[256];
+    (void)snprintf(script, sizeof script,
+                   "#!/bin/sh\n[ -e '%s/go' ] || sleep 1000\ncat '%s/plan' >\"/proc/self/fd/$3\"\n",
+                   pod.dir, pod.dir);
+    pod_config_script(&pod, script);
+    pod.text = true;
+    pod_write_plan(&pod, s, 1, 0, NULL, 0);
+    pod_start(&pod);
+    POD_EVENTUALLY(&pod, *POD_ASK("status"));
+    ck_assert_str_eq(pod_log(&pod), "");
+    ck_assert_int_eq(file_write_atomic(pod_path(&pod, "go"), "", 0, 0644), 0);
+    fault(SIGSEGV, "PID 1 faulted: SIGSEGV");
+    POD_EVENTUALLY(&pod, pod_state("one", "ready"));
+    ck_assert_ptr_nonnull(strstr(pod_log(&pod), "codev-init " CODEV_VERSION ", pid 1"));
+    ck_assert_msg(!strchr(pod_log(&pod), '{'), "not all is text: %s", pod_log(&pod));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+/* Does PID 1 have a descriptor of that pipe? */
+static bool holds(const char *pipe)
+{
+    char path[300], target[64];
+    bool found = false;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pod.pid1);
+    DIR *fds = opendir(path);
+    ck_assert_ptr_nonnull(fds);
+    for (const struct dirent *d; (d = readdir(fds));) {
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%s", (int)pod.pid1, d->d_name);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        found |= strcmp(target, pipe) == 0;
+    }
+    (void)closedir(fds);
+    return found;
+}
+
+/* The pipe with a service's secrets, which it has not read: PID 1 keeps its hold of it. */
+START_TEST(secrets_can_still_be_taken_back)
+{
+    struct pod_service s[] = {
+        { .name = "careless",
+          .argv = SHELL("echo \"$(readlink /proc/self/fd/$CODEV_SECRETS_FD) it is\"; "
+                        "exec sleep 1000"),
+          .p = { .secret_readers = SECRET_FOR_GATEWAY } },
+    };
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("careless", "ready") && pod_says(&pod, "] it is"));
+    const char *at = strstr(pod_log(&pod), "pipe:[");
+    ck_assert_ptr_nonnull(at);
+    char pipe[64];
+    (void)snprintf(pipe, sizeof pipe, "%.*s", (int)strcspn(at, " "), at);
+    ck_assert(holds(pipe));
+    long pid = pid_of("careless");
+    fault(SIGSEGV, "PID 1 faulted: SIGSEGV");
+    ck_assert_int_eq(pid_of("careless"), pid);
+    ck_assert(holds(pipe));
+    (void)POD_ASK("stop", "careless");
+    POD_EVENTUALLY(&pod, pod_state("careless", "stopped"));
+    ck_assert(!holds(pipe));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
+START_TEST(why_a_reload_was_refused_stays_known)
+{
+    struct pod_service s[] = { { .name = "one", .argv = SHELL("exec sleep 1000") } };
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("one", "ready"));
+    pod_config_script(&pod, "#!/bin/sh\necho 'codev.yaml:7: home: expected a path' >&2\nexit 78\n");
+    (void)POD_ASK("reload");
+    POD_EVENTUALLY(&pod, strstr(POD_ASK("status"), "codev.yaml:7: home"));
+    fault(SIGSEGV, "PID 1 faulted: SIGSEGV");
+    ck_assert_ptr_nonnull(strstr(POD_ASK("status"), "codev.yaml:7: home"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
 /* What <NAME>_FILE named is what codev-config closes to the sandboxes: after a fault as before. */
 START_TEST(where_secrets_come_from_stays_known)
 {
@@ -282,6 +368,9 @@ static Suite *suite(void)
     tcase_add_test(t, a_third_fault_is_the_end);
     tcase_add_test(t, a_fault_while_it_stops_does_not_hold_the_stop_up);
     tcase_add_test(t, a_fault_at_the_start_begins_anew);
+    tcase_add_test(t, lines_that_wait_are_not_lost);
+    tcase_add_test(t, secrets_can_still_be_taken_back);
+    tcase_add_test(t, why_a_reload_was_refused_stays_known);
     tcase_add_test(t, where_secrets_come_from_stays_known);
     tcase_add_test(t, a_foreign_state_is_closed);
     tcase_add_test(t, from_inside_the_pod_it_is_nothing);
