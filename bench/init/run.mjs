@@ -1,8 +1,9 @@
 // PID 1 beside its peers, measured in one run and printed (nothing is asserted): memory, start-up,
-// signals, orphans, idle; and as a supervisor, restarts and stops. A peer that is not installed is
+// signals, orphans, idle; and as a supervisor, restarts, stops and logs. A peer that is not installed is
 // left out. Needs root.   node bench/init/run.mjs [rounds] [orphans] [plain|supervisor]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +13,8 @@ const orphans = Number(process.argv[3] ?? 20000);
 const only = process.argv[4]; // "plain" or "supervisor"
 const here = path.dirname(fileURLToPath(import.meta.url));
 const bin = process.env.CODEV_BIN_DIR ?? path.join(here, "../../build/gcc/bin");
-const dir = fs.mkdtempSync(path.join(os.tmpdir(), "codev-bench-"));
+// Where there is memory for files: a container's /run is one, and discs have their own moods.
+const dir = fs.mkdtempSync(path.join(fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir(), "codev-bench-"));
 const stamp = path.join(dir, "stamp");
 execFileSync("gcc", ["-O2", "-static", "-o", stamp, path.join(here, "stamp.c")]);
 
@@ -48,6 +50,7 @@ function ticks(pid) { // user and system time, in ms
   const f = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
   return (Number(f[11]) + Number(f[12])) * 10;
 }
+const cpuMs = (pid) => Number(fs.readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[0]) / 1e6;
 const children = (pid) => fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
 const tree = (pid) => [pid, ...children(pid).flatMap(tree)];
 
@@ -140,13 +143,13 @@ async function flood() {
 }
 
 // ---- supervisors ----
-function codev(home, mode, log) {
+function codev(home, mode, log, ...more) {
   const config = path.join(home, "codev.yaml");
   const idle = () => ({ command: ["sleep", "1000000"], cwd: "/", sandbox: "none" });
   fs.writeFileSync(config, JSON.stringify({
     storage: [],
     services: {
-      probes: { command: [stamp, mode, log], sandbox: "none", backoff: { first: 0, jitter: 0 }, restart_limit: { count: 0 }, stop: { grace: "300ms" } },
+      probes: { command: [stamp, mode, log, ...more], sandbox: "none", backoff: { first: 0, jitter: 0 }, restart_limit: { count: 0 }, stop: { grace: "300ms" } },
       gateway: idle(), prepare: { command: ["true"], sandbox: "none" }, opencode: idle(), "plugin-watch": idle(),
     },
   }));
@@ -158,22 +161,31 @@ function script(file, text) {
 }
 const supervisors = [
   ["codev-init", codev, "codev-config"],
-  ["s6", (home, mode, log) => { script(path.join(home, "scan/one/run"), `exec ${stamp} ${mode} ${log}`); return { argv: ["s6-svscan", path.join(home, "scan")] }; }, "s6-svscan"],
-  ["runit", (home, mode, log) => { script(path.join(home, "scan/one/run"), `exec ${stamp} ${mode} ${log}`); return { argv: ["runsvdir", path.join(home, "scan")] }; }, "runsvdir"],
-  ["supervisord", (home, mode, log) => {
-    fs.writeFileSync(path.join(home, "s.conf"), `[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=${home}/pid\n[program:one]\ncommand=${stamp} ${mode} ${log}\nstartsecs=0\nstartretries=1000000\nautorestart=true\nstopwaitsecs=1\n`);
+  ["s6", (home, mode, log, ...more) => {
+    script(path.join(home, "scan/one/run"), `exec ${stamp} ${mode} ${log} ${more.join(" ")}`);
+    if (mode === "talk") script(path.join(home, "scan/one/log/run"), `exec s6-log n2 s16000000 ${home}/log.d`);
+    return { argv: ["s6-svscan", path.join(home, "scan")] };
+  }, "s6-svscan"],
+  ["runit", (home, mode, log, ...more) => {
+    script(path.join(home, "scan/one/run"), `exec ${stamp} ${mode} ${log} ${more.join(" ")}`);
+    fs.mkdirSync(path.join(home, "log.d"));
+    if (mode === "talk") script(path.join(home, "scan/one/log/run"), `exec svlogd ${home}/log.d`);
+    return { argv: ["runsvdir", path.join(home, "scan")] };
+  }, "runsvdir"],
+  ["supervisord", (home, mode, log, ...more) => {
+    fs.writeFileSync(path.join(home, "s.conf"), `[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=${home}/pid\n[program:one]\ncommand=${stamp} ${mode} ${log} ${more.join(" ")}\nstdout_logfile=${home}/stdout\nstdout_logfile_maxbytes=16MB\nstdout_logfile_backups=1\nstartsecs=0\nstartretries=1000000\nautorestart=true\nstopwaitsecs=1\n`);
     return { argv: ["supervisord", "-c", path.join(home, "s.conf")] };
   }, "supervisord"],
 ].filter(([who, , program]) => who === "codev-init" || here_(program));
 
-async function start([who, make], mode) {
+async function start([who, make], mode, { more = [], stdio = "ignore" } = {}) {
   const home = fs.mkdtempSync(path.join(dir, `${who}-`)), log = path.join(home, "log");
   fs.mkdirSync(path.join(home, "src"));
-  const { argv, env } = make(home, mode, log);
+  const { argv, env } = make(home, mode, log, ...more);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith("CODEV_")));
-  const child = spawn("unshare", [...namespace, stamp, "exec", log, ...argv], { stdio: "ignore", env: { ...clean, ...env } });
+  const child = spawn("unshare", [...namespace, stamp, "exec", log, ...argv], { stdio, env: { ...clean, ...env } });
   await count(log, "main", 1);
-  return { who, child, log, pid1: children(child.pid)[0] };
+  return { who, child, log, home, pid1: children(child.pid)[0] };
 }
 // What this machine calls a process that has that number in the namespace.
 function outer(run, inner) {
@@ -223,15 +235,57 @@ async function supervisorRest() {
         const m = memory(run.pid1);
         note("RSS of PID 1", run.who, m.rss, "KiB");
         note("PSS of PID 1", run.who, m.pss, "KiB");
-        const own = tree(run.pid1).filter((pid) => !/stamp$|sleep$|coreutils$/.test(fs.readlinkSync(`/proc/${pid}/exe`)));
         const services = s[0] === "codev-init" ? 4 : 1; // the others run that one only
-        note("PSS of it and its helpers, for each service", run.who, Math.round(own.reduce((sum, pid) => sum + memory(pid).pss, 0) / services), "KiB");
+        note("PSS of it and its helpers, for each service", run.who, Math.round(own(run).reduce((sum, pid) => sum + memory(pid).pss, 0) / services), "KiB");
       }
       await end(run);
     }
     note("exec of PID 1 → main of a service, median", s[0], Math.round(at(took, 0.5)), "µs");
     note("exec of PID 1 → main of a service, least", s[0], Math.round(at(took, 0)), "µs");
   }
+}
+
+const own = (run) => tree(run.pid1).filter((pid) => !/stamp$|sleep$|coreutils$/.test(fs.readlinkSync(`/proc/${pid}/exe`)));
+
+// Each keeps its log in its own way: ours as JSON lines on stdout (/dev/null here), the others in a
+// file of their own.
+async function talk(s, mib) {
+  const run = await start(s, "talk", { more: [mib] });
+  await count(run.log, "talked", 1);
+  await sleep(500);
+  const cpu = own(run).reduce((sum, pid) => sum + cpuMs(pid), 0);
+  note("log lines of 100 bytes, for each second of CPU", s[0], Math.round(mib / (cpu / 1000)), "MiB");
+  await end(run);
+}
+
+// One question to the control socket, as codevctl asks it.
+const ask = (run, words) => new Promise((done, failed) => {
+  const began = performance.now(), socket = net.connect(path.join(run.home, "run/control.sock"));
+  let text = "";
+  socket.on("connect", () => socket.write(`${words}\n`));
+  socket.on("data", (d) => { text += d; });
+  socket.on("end", () => done({ text, ms: performance.now() - began }));
+  socket.on("error", failed);
+});
+
+// Four writers without end, and a stdout that nobody reads.
+async function status() {
+  if (!supervisors.length) return;
+  const run = await start(supervisors[0], "talk", { more: [0], stdio: ["ignore", "pipe", "ignore"] });
+  const took = [];
+  const cpu = cpuMs(run.pid1), begun = performance.now();
+  for (let i = 0; i < Math.max(200, rounds * 2); i++) {
+    took.push((await ask(run, "status")).ms);
+    await sleep(5);
+  }
+  const pid = outer(run, lines(run.log, "main")[0].pid);
+  const written = Number(/^wchar: (\d+)/m.exec(fs.readFileSync(`/proc/${pid}/io`, "utf8"))[1]);
+  const seconds = (performance.now() - begun) / 1000;
+  console.log(`\nwhile a service writes ${Math.round(written / seconds / 1e6)} MB/s and nobody reads stdout`);
+  for (const [name, part] of [["median", 0.5], ["p99", 0.99], ["most", 1]])
+    console.log(`  status answered after, ${name.padEnd(8)} ${at(took, part).toFixed(2).padStart(7)} ms`);
+  console.log(`  RSS of PID 1 ${memory(run.pid1).rss} KiB, its CPU ${Math.round((cpuMs(run.pid1) - cpu) / seconds / 10)} %`);
+  await end(run);
 }
 
 async function stubborn() {
@@ -264,8 +318,10 @@ try {
     await supervise(s, "main", "no delay set", slow ? 8 : rounds, slow ? 1100 : 15);
     await supervise(s, "held", "its stdout held by a helper", slow ? 8 : rounds, slow ? 1100 : 15);
   }
+  for (const s of supervisors) await talk(s, 200);
   await stubborn();
-  print("supervisor, restarts and stops", "s6");
+  print("supervisor, restarts, stops and logs", "s6");
+  await status();
 } finally {
   fs.rmSync(dir, { recursive: true, force: true });
 }

@@ -6,7 +6,8 @@
  *   stamp deaf LOG          the same, but SIGTERM is not heeded
  *   stamp held LOG          as main, while a helper in another session holds its stdout
  *   stamp send LOG PID SIG  a line "send", then the signal
- *   stamp flood LOG COUNT   makes COUNT orphans, a line "zombies N" with the most seen at once */
+ *   stamp flood LOG COUNT   makes COUNT orphans, a line "zombies N" with the most seen at once
+ *   stamp talk LOG MIB      lines of 100 bytes to its stdout (MIB 0: without end), then "talked" */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -89,6 +90,23 @@ static void flood(int count)
     line("zombies", most);
 }
 
+static void talk(long mib)
+{
+    enum { WIDTH = 100, LINES = 655 }; /* 64 KiB and not quite */
+    static char text[WIDTH * LINES];
+    memset(text, 'x', sizeof text);
+    for (int i = 1; i <= LINES; i++)
+        text[i * WIDTH - 1] = '\n';
+    for (long long left = (long long)mib << 20; !mib || left > 0; left -= (long long)sizeof text) {
+        for (size_t at = 0; at < sizeof text;) {
+            ssize_t n = write(STDOUT_FILENO, text + at, sizeof text - at);
+            if (n <= 0)
+                _exit(97);
+            at += (size_t)n;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
@@ -117,6 +135,10 @@ int main(int argc, char **argv)
     if (strcmp(mode, "deaf") == 0)
         (void)signal(SIGTERM, SIG_IGN);
     stamp("main");
+    if (strcmp(mode, "talk") == 0) {
+        talk(atol(argv[3]));
+        stamp("talked");
+    }
     while (strcmp(mode, "quick") != 0)
         (void)pause();
     return 0;
