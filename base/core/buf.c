@@ -30,9 +30,15 @@ int buf_reserve(struct buf *b, size_t len)
     return 0;
 }
 
+/* As buf_reserve(), which is a call: most appends are short and many. */
+static inline int room(struct buf *b, size_t len)
+{
+    return len < b->cap - b->len ? 0 : buf_reserve(b, len);
+}
+
 int buf_append(struct buf *b, const void *data, size_t len)
 {
-    int r = buf_reserve(b, len);
+    int r = room(b, len);
     if (r < 0)
         return r;
     if (len)
@@ -49,7 +55,12 @@ int buf_puts(struct buf *b, const char *s)
 
 int buf_putc(struct buf *b, char c)
 {
-    return buf_append(b, &c, 1);
+    int r = room(b, 1);
+    if (r < 0)
+        return r;
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
+    return 0;
 }
 
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)

@@ -14,6 +14,7 @@
 #include "base/core/file.h"
 
 #define TURN_LINES 256  /* of one stream before the others get their turn */
+#define LINE_KEPT  2048 /* bytes of memory that the next line may have again */
 #define ROUND_US   2000 /* for all of them, before everything else gets its own */
 
 static int64_t wall_us(void)
@@ -29,8 +30,8 @@ static void ring_put(struct log_channel *c, uint64_t seq, const char *line, size
     struct log_entry entry = { .seq = seq, .len = (uint32_t)len };
     size_t need = sizeof entry + len;
     if (ring->len + need > LOG_RING_MAX) {
-        /* A quarter at a time, so that the moving costs little. */
-        size_t drop = 0, least = ring->len + need - LOG_RING_MAX + LOG_RING_MAX / 4;
+        /* Much at a time, so that the moving costs little. */
+        size_t drop = 0, least = ring->len + need - LOG_RING_MAX + LOG_RING_MAX - LOG_RING_KEPT;
         while (drop < ring->len && drop < least) {
             struct log_entry old;
             memcpy(&old, ring->data + drop, sizeof old);
@@ -84,25 +85,31 @@ static bool hold(struct logs *l, const struct log_record *r, const struct buf *j
 static void emit(struct log_channel *c, struct log_record *r)
 {
     struct logs *l = c->logs;
-    _cleanup_buf_ struct buf json = BUF_INIT, text = BUF_INIT;
+    struct buf *json = &l->json, *text = &l->text_line;
+    buf_reset(json);
+    buf_reset(text);
     r->wall_us = wall_us();
     r->service = c->name;
     r->boot_id = l->boot_id;
     r->seq = ++l->seq;
-    logline_json(&json, r);
+    logline_json(json, r);
     if (l->text)
-        logline_text(&text, r);
-    struct buf *shown = l->text ? &text : &json;
-    if (json.failed || shown->failed) {
+        logline_text(text, r);
+    struct buf *shown = l->text ? text : json;
+    if (json->failed || shown->failed) {
         l->output.dropped++;
         l->output.dropped_total++;
         return;
     }
-    ring_put(c, r->seq, json.data, json.len);
-    if (!l->holding || !hold(l, r, &json))
+    ring_put(c, r->seq, json->data, json->len);
+    if (!l->holding || !hold(l, r, json))
         output_line(&l->output, shown->data, shown->len);
     if (l->on_line)
-        l->on_line(l->on_line_arg, c, json.data, json.len);
+        l->on_line(l->on_line_arg, c, json->data, json->len);
+    if (json->cap > LINE_KEPT)
+        buf_release(json);
+    if (text->cap > LINE_KEPT)
+        buf_release(text);
 }
 
 void logs_put(struct log_channel *c, enum log_level level, const char *stream, const char *text,
@@ -256,12 +263,14 @@ static bool on_work(void *arg)
 {
     struct logs *l = arg;
     uint64_t until = clock_mono_us() + ROUND_US;
+    output_hold(&l->output);
     while (l->turns && clock_mono_us() < until) {
         struct log_stream *s = l->turns;
         unqueue(s);
         if (stream_turn(s))
             queue(s);
     }
+    output_let_go(&l->output);
     return l->turns != NULL;
 }
 
@@ -525,6 +534,8 @@ int logs_init(struct logs *l, struct loop *loop)
 void logs_release(struct logs *l)
 {
     log_channel_close(&l->own);
+    buf_release(&l->json);
+    buf_release(&l->text_line);
     output_release(&l->output);
     mask_release(&l->mask);
 }

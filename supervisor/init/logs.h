@@ -5,9 +5,11 @@
 #include "supervisor/init/logline.h"
 #include "supervisor/init/output.h"
 
-#define LOG_RING_MAX ((size_t)256 << 10) /* bytes of JSON lines kept for each service */
-#define LOG_HELD_MAX ((size_t)32 << 10)
-#define LOG_NAME_MAX 64
+/* Bytes of JSON lines kept for each service: at least, and at most. */
+#define LOG_RING_KEPT ((size_t)256 << 10)
+#define LOG_RING_MAX  (LOG_RING_KEPT / 2 * 3)
+#define LOG_HELD_MAX  ((size_t)32 << 10)
+#define LOG_NAME_MAX  64
 
 struct logs;
 struct log_channel;
@@ -57,7 +59,8 @@ struct logs {
     bool text;    /* for people */
     bool holding; /* until it is known for whom: the lines wait in both forms */
     struct buf held_json, held_text;
-    enum log_level level; /* least level of PID 1's own lines */
+    struct buf json, text_line; /* the line at work */
+    enum log_level level;       /* least level of PID 1's own lines */
     char boot_id[40];
     uint64_t seq;
     struct log_channel own; /* "init" */

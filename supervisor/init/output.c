@@ -10,6 +10,8 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 
+#define OUTPUT_BATCH ((size_t)32 << 10)
+
 static void on_writable(struct source *s, uint32_t events);
 
 /* A descriptor of our own for the same pipe or terminal: O_NONBLOCK belongs to the open file, and
@@ -73,10 +75,17 @@ static size_t push(struct output *o, const char *data, size_t len)
     return done;
 }
 
-static void want_writable(struct output *o, bool on)
+static void set_blocked(struct output *o, bool on)
 {
-    if (o->pollable)
+    if (o->pollable && o->blocked != on)
         (void)loop_change(o->loop, &o->source, on ? EPOLLOUT : 0);
+    o->blocked = on;
+}
+
+static void push_pending(struct output *o)
+{
+    buf_consume(&o->pending, push(o, o->pending.data, o->pending.len));
+    set_blocked(o, o->pending.len > 0);
 }
 
 static void report_drops(struct output *o)
@@ -93,12 +102,10 @@ static void on_writable(struct source *s, uint32_t events)
 {
     struct output *o = s->arg;
     if (o->pending.len)
-        buf_consume(&o->pending, push(o, o->pending.data, o->pending.len));
+        push_pending(o);
     report_drops(o);
-    if (!o->pending.len) {
+    if (!o->pending.len)
         buf_release(&o->pending);
-        want_writable(o, false);
-    }
     /* A pipe whose reader is gone stays "ready" for ever. */
     if (events & (EPOLLERR | EPOLLHUP) && !(events & EPOLLOUT)) {
         (void)epoll_ctl(o->loop->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
@@ -106,20 +113,29 @@ static void on_writable(struct source *s, uint32_t events)
     }
 }
 
+/* Past what one write(2) may as well take, they need not wait longer. */
+static bool collect(struct output *o, const char *line, size_t len)
+{
+    if (o->pending.len + len > OUTPUT_BATCH)
+        push_pending(o);
+    return !o->blocked && buf_append(&o->pending, line, len) == 0;
+}
+
 void output_line(struct output *o, const char *line, size_t len)
 {
     size_t done = 0;
     if (o->source.fd < 0)
         return;
-    if (!o->pollable && o->pending.len)
-        buf_consume(&o->pending, push(o, o->pending.data, o->pending.len));
+    if (!o->pollable && o->blocked)
+        push_pending(o);
+    if (o->holding && !o->blocked && collect(o, line, len))
+        return;
     if (!o->pending.len) {
         done = push(o, line, len);
         if (done == len) {
             report_drops(o);
             return;
         }
-        want_writable(o, true);
     }
     /* A line that was begun must be ended, whatever the cap. */
     if ((done == 0 && o->pending.len + len > OUTPUT_MAX / 8 * 7) ||
@@ -127,6 +143,23 @@ void output_line(struct output *o, const char *line, size_t len)
         o->dropped++;
         o->dropped_total++;
     }
+    set_blocked(o, o->pending.len > 0);
+}
+
+void output_hold(struct output *o)
+{
+    o->holding = true;
+}
+
+void output_let_go(struct output *o)
+{
+    o->holding = false;
+    if (o->source.fd < 0 || o->blocked || !o->pending.len)
+        return;
+    push_pending(o);
+    report_drops(o);
+    if (!o->pending.len)
+        buf_release(&o->pending);
 }
 
 void output_flush(struct output *o, unsigned ms)

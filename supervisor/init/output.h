@@ -12,6 +12,8 @@ struct output {
     struct source source;
     struct buf pending;
     bool pollable; /* a regular file is not, and never blocks */
+    bool blocked;  /* what is pending could not be written */
+    bool holding;  /* what is pending waits for output_let_go() */
     bool is_socket;
     int restore_flags; /* of descriptor 1, -1: untouched */
     uint64_t dropped;  /* lines, since the last report */
@@ -24,6 +26,9 @@ struct output {
 int output_init(struct output *o, struct loop *loop);
 /* One whole line with its newline. */
 void output_line(struct output *o, const char *line, size_t len);
+/* Between these two lines are collected, so that many go out by one write(2). */
+void output_hold(struct output *o);
+void output_let_go(struct output *o);
 /* Waits at most `ms` for what is pending; for the very end. */
 void output_flush(struct output *o, unsigned ms);
 void output_release(struct output *o);

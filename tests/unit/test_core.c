@@ -254,6 +254,58 @@ START_TEST(jsonw_writes_what_json_reads)
 }
 END_TEST
 
+/* Every byte at every place of a string that is longer than what is looked at at once. */
+START_TEST(jsonw_quotes_each_byte_wherever_it_stands)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz";
+    for (int c = 1; c < 0x80; c++) {
+        for (size_t at = 0; at < sizeof plain - 1; at++) {
+            char text[sizeof plain];
+            _cleanup_buf_ struct buf b = BUF_INIT;
+            _cleanup_json_ cJSON *j = NULL;
+            struct error e = ERROR_INIT;
+            memcpy(text, plain, sizeof text);
+            text[at] = (char)c;
+            jsonw_quote(&b, text, sizeof text - 1);
+            ck_assert_msg(json_parse(&j, b.data, b.len, &e) == 0, "%s: %s", e.message, b.data);
+            ck_assert_str_eq(cJSON_GetStringValue(j), text);
+            bool escaped = c < 0x20 || c == '"' || c == '\\';
+            ck_assert_int_eq(b.len == sizeof plain + 1, !escaped);
+        }
+    }
+}
+END_TEST
+
+START_TEST(jsonw_replaces_what_is_no_utf8_wherever_it_stands)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz";
+    for (size_t at = 0; at < sizeof plain - 1; at++) {
+        char text[sizeof plain];
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        _cleanup_buf_ struct buf want = BUF_INIT;
+        memcpy(text, plain, sizeof text);
+        text[at] = '\xc3'; /* what should follow it does not */
+        jsonw_quote(&b, text, sizeof text - 1);
+        buf_printf(&want, "\"%.*s\xef\xbf\xbd%s\"", (int)at, plain, plain + at + 1);
+        ck_assert_str_eq(b.data, want.data);
+    }
+}
+END_TEST
+
+START_TEST(jsonw_writes_numbers_in_full)
+{
+    static const int64_t numbers[] = { 0, 7, -7, 10, 1000000007, INT64_MAX, INT64_MIN };
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        char want[32];
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        struct jsonw w = JSONW_INIT(&b);
+        jsonw_int(&w, NULL, numbers[i]);
+        (void)snprintf(want, sizeof want, "%lld", (long long)numbers[i]);
+        ck_assert_str_eq(b.data, want);
+    }
+}
+END_TEST
+
 static const char *const bad_json[] = {
     "",
     "{",
@@ -369,6 +421,12 @@ START_TEST(time_as_rfc3339)
     char text[CLOCK_RFC3339_SIZE];
     clock_rfc3339_at(text, 1767323045000006);
     ck_assert_str_eq(text, "2026-01-02T03:04:05.000006Z");
+    clock_rfc3339_at(text, 1767323045000006 + 86399999994); /* and back: clocks are set */
+    ck_assert_str_eq(text, "2026-01-03T03:04:05.000000Z");
+    clock_rfc3339_at(text, 1767323045654321);
+    ck_assert_str_eq(text, "2026-01-02T03:04:05.654321Z");
+    clock_rfc3339_at(text, 0);
+    ck_assert_str_eq(text, "1970-01-01T00:00:00.000000Z");
     uint64_t a = clock_mono_us(), b = clock_mono_us();
     ck_assert_uint_ge(b, a);
 }
@@ -611,6 +669,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(t, utf8_by_table, 0, (int)ARRAY_SIZE(sequences));
     tcase_add_test(t, utf8_counts_and_cuts_by_points);
     tcase_add_test(t, jsonw_writes_what_json_reads);
+    tcase_add_test(t, jsonw_quotes_each_byte_wherever_it_stands);
+    tcase_add_test(t, jsonw_replaces_what_is_no_utf8_wherever_it_stands);
+    tcase_add_test(t, jsonw_writes_numbers_in_full);
     tcase_add_loop_test(t, json_refuses, 0, (int)ARRAY_SIZE(bad_json));
     tcase_add_test(t, json_tells_absent_from_wrong);
     tcase_add_test(t, json_refuses_a_nul_byte);
