@@ -1,6 +1,6 @@
 // Commands of the gateway: each is checked, done and answered exactly once.
 import { type Api, ApiError, segment } from "./api.js";
-import { isId, toRetry, toSession, toolTitle } from "./convert.js";
+import { isId, toRetry, toSession, toolOutput, toolTitle } from "./convert.js";
 import type { Directory } from "./directory.js";
 import { encodeAnswer } from "./frames.js";
 import { LruMap } from "./lru.js";
@@ -332,7 +332,8 @@ function toPart(p: Json): Json | undefined {
   if (p.type !== "tool") return undefined;
   const state = object(p.state);
   const line = `${text(p.tool)}: ${toolTitle(state)}`;
-  return { id: p.id, kind: "tool", text: line, status: cut(text(state.status), 64) };
+  const output = toolOutput(state) || cut(text(state.error), 2000);
+  return { id: p.id, kind: "tool", text: line, status: cut(text(state.status), 64), ...(output && { output }) };
 }
 
 interface Remembered {

@@ -129,6 +129,17 @@ export function toTokens(v: unknown): Tokens {
 export const toReply = (v: unknown): "once" | "always" | "reject" =>
   v === "always" || v === "reject" ? v : "once";
 
+const OUTPUT_MAX = 16000;
+
+/** What a tool printed, at its end or so far; of a long one the middle is left out. */
+export function toolOutput(state: Json): string {
+  const all = text(state.output) || text(object(state.metadata).output);
+  if (all.length <= OUTPUT_MAX) return all;
+  const head = cut(all, OUTPUT_MAX / 4);
+  const tail = all.slice(-(OUTPUT_MAX * 3) / 4).replace(/^[\uDC00-\uDFFF]/, "");
+  return `${head}\n… ${all.length - head.length - tail.length} characters left out …\n${tail}`;
+}
+
 /** What a tool call is about, in one line: its own title, else the telling part of its input. */
 export function toolTitle(state: Json): string {
   const input = object(state.input);

@@ -1,6 +1,6 @@
 // From the events of one OpenCode directory to the events of the protocol. What OpenCode repeats is
 // told once; what it leaves out (a request that died with its turn) is remembered.
-import { isId, toModel, toPermission, toQuestion, toReply, toRetry, toSession, toTokens, toolTitle } from "./convert.js";
+import { isId, toModel, toPermission, toQuestion, toReply, toRetry, toSession, toTokens, toolOutput, toolTitle } from "./convert.js";
 import { LruMap } from "./lru.js";
 import { Parts } from "./parts.js";
 import { count, cut, isObject, list, number, object, oneLine, text, texts } from "./read.js";
@@ -8,6 +8,7 @@ import type { Roots } from "./roots.js";
 import type { Draft, EventBody, Json, Model, Permission, SourceEvent } from "./types.js";
 
 const KNOWN_MAX = 2000;
+const OUTPUT_MS = 1000; // what a running tool prints is told so often
 
 export type Request = { session_id: string; permission?: Permission };
 
@@ -15,7 +16,7 @@ type Handler = (properties: Json, sessionId: string) => void;
 
 export class Mapper {
   readonly #roles = new LruMap<string, { role: "user" | "assistant"; model?: Model | undefined }>(KNOWN_MAX);
-  readonly #tools = new LruMap<string, string>(KNOWN_MAX); // part → last status told
+  readonly #tools = new LruMap<string, { status: string; size: number; time: number }>(KNOWN_MAX); // by part: told last
   readonly #todos = new LruMap<string, Set<string>>(200); // session → what was already done
   readonly #status = new LruMap<string, string>(KNOWN_MAX); // session → last status told
   readonly #errors = new LruMap<string, string>(200); // session → last error of this turn
@@ -180,8 +181,10 @@ export class Mapper {
     if (status !== "running" && status !== "completed" && status !== "error") return;
     if (!isId(part.callID) || !isId(part.tool)) return;
     const before = this.#tools.get(at.id);
-    if (before === status || before === "completed" || before === "error") return;
-    this.#tools.set(at.id, status);
+    const output = toolOutput(state);
+    if (before && before.status !== "running") return;
+    if (before && status === "running" && (before.size === output.length || this.now() - before.time < OUTPUT_MS)) return;
+    this.#tools.set(at.id, { status, size: output.length, time: this.now() });
     const time = object(state.time);
     const duration = status === "running" ? 0 : number(time.end) - number(time.start);
     this.#tell(at.sessionID, {
@@ -194,6 +197,7 @@ export class Mapper {
       status,
       duration_ms: count(duration),
       ...(status === "error" && { error: cut(text(state.error), 2000) }),
+      ...(output && { output }),
     });
   }
 

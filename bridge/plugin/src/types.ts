@@ -91,6 +91,7 @@ export type EventBody =
       status: "running" | "completed" | "error";
       duration_ms: number;
       error?: string;
+      output?: string;
     }
   | { type: "agent.milestone"; text: string }
   | { type: "permission.asked"; permission: Permission }

@@ -46,6 +46,7 @@ test("a recorded session: permission, rejection, question, abort, error", async 
   assert.deepEqual(of("permission.replied").map((f) => f.reply), ["once", "reject"]);
   const [first] = of("tool.executed").filter((f) => f.status === "completed");
   assert.deepEqual([first.tool, first.title, first.duration_ms], ["bash", "echo hi", 447]);
+  assert.equal(first.output, "hi\n");
   assert.deepEqual(of("session.error").map((f) => [f.name, f.aborted, f.status_code]), [
     ["MessageAbortedError", true, undefined],
     ["APIError", false, 401],
@@ -301,4 +302,27 @@ test("an unloaded directory ends its turns and hears no more", () => {
   tell("session.status", { sessionID: "ses_1", status: { type: "busy" } });
   assert.deepEqual(frames.slice(1).map((f) => f.type), ["session.active", "permission.asked", "session.idle"]);
   assert.equal(directory.mapper.open.size, 0);
+});
+
+test("what a running tool prints is told once a second, and at its end; of a long one the middle goes", (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
+  const { tell, of } = open();
+  tell("session.created", known("ses_1"));
+  const part = (status, state) =>
+    tell("message.part.updated", {
+      part: { id: "prt_1", messageID: "msg_1", sessionID: "ses_1", type: "tool", tool: "bash", callID: "c1", state: { status, input: { command: "make" }, time: { start: 1, end: 9 }, ...state } },
+    });
+  part("running", {});
+  part("running", { metadata: { output: "one\n" } });
+  t.mock.timers.tick(1001);
+  part("running", { metadata: { output: "one\ntwo\n" } });
+  part("running", { metadata: { output: "one\ntwo\nthree\n" } });
+  part("completed", { output: "one\n" + "\u{1f600}".repeat(20000) + "\nlast" });
+  part("completed", { output: "again" });
+  const told = of("tool.executed");
+  for (const frame of told) assertValidFrame({ ...frame, time: 1 });
+  assert.deepEqual(told.slice(0, 2).map((f) => [f.status, f.output]), [["running", undefined], ["running", "one\ntwo\n"]]);
+  assert.equal(told.length, 3);
+  assert.match(told[2].output, /^one\n(\u{1f600})+\n… \d+ characters left out …\n(\u{1f600})+\nlast$/u);
+  assert.ok(told[2].output.length < 16100);
 });
