@@ -210,6 +210,7 @@ static void on_event(void *data, const char *line, size_t len)
     _cleanup_json_ cJSON *json = NULL;
     if (json_parse(&json, line, len, NULL) < 0)
         return;
+    core_pod_changed(p->core);
     if (strcmp(json_str(json, "event", ""), "volume") == 0)
         volume_news(p, json_str(json, "path", "?"), json_bool(json, "ok", true),
                     json_str(json, "message", ""));

@@ -88,6 +88,7 @@ static const struct {
     { GATEWAY, OPT_PROFILE_BIND, "${gateway.port}" },
     { GATEWAY, OPT_PROFILE_CONTROL, "annotate" },
     { GATEWAY, OPT_PROFILE_CONTROL, "events" },
+    { GATEWAY, OPT_PROFILE_CONTROL, "logs" },
     { GATEWAY, OPT_PROFILE_CONTROL, "status" },
 
     { PROBES, OPT_PROFILE_READ, "/" },

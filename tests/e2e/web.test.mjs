@@ -7,8 +7,8 @@ import path from "node:path";
 import http from "node:http";
 import Ajv2020 from "ajv/dist/2020.js";
 import YAML from "yaml";
-import { TOP, eventually, tempDir } from "./lib/util.mjs";
-import { bash, startBrowser, startGatewayAndOpenCode } from "./lib/web.mjs";
+import { TOP, eventually } from "./lib/util.mjs";
+import { accessible, bash, openPage, screenshots, startBrowser, startGatewayAndOpenCode } from "./lib/web.mjs";
 
 let world, browser;
 before(async () => {
@@ -20,24 +20,7 @@ after(async () => {
   await world?.end();
 });
 
-// A page that is logged in; what it complains about fails the test at its end.
-async function open(t, { name = "Ann", hash = "", ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  const errors = [];
-  page.on("pageerror", (e) => errors.push(e.message));
-  page.on("console", (m) => /Content Security Policy/.test(m.text()) && errors.push(m.text()));
-  t.after(async () => {
-    await context.close();
-    assert.deepEqual(errors, []);
-  });
-  await page.goto(`${world.url}/${hash}`);
-  await page.getByLabel("Token").fill(world.token);
-  await page.getByLabel("Your name").fill(name);
-  await page.keyboard.press("Enter");
-  await page.locator("#app").waitFor();
-  return page;
-}
+const open = (t, options) => openPage(t, browser, world, options);
 const card = (page, text) => page.locator(".card", { hasText: text });
 const outcome = (page, text) => page.locator(".outcome", { hasText: text });
 
@@ -219,22 +202,37 @@ describe("the page", () => {
     assert.equal(old.status, 401);
   });
 
-  test("fits a phone and a desktop, light and dark", async (t) => {
+  test("fits a phone and a desktop, light and dark, and a check of accessibility finds nothing", async (t) => {
     await world.prompt(bash("echo a-very-long-command-".padEnd(400, "x")), { title: "A long title ".repeat(8) });
-    const shots = process.env.CODEV_SHOTS ?? tempDir("shots");
-    if (!process.env.CODEV_SHOTS) t.after(() => fs.rmSync(shots, { recursive: true }));
+    const shoot = screenshots(t);
+    const page = await open(t);
+    await card(page, "a-very-long-command").waitFor();
     for (const [form, viewport] of [["phone", { width: 360, height: 740 }], ["desktop", { width: 1280, height: 900 }]])
       for (const colorScheme of ["light", "dark"]) {
-        const page = await open(t, { viewport, colorScheme });
-        await card(page, "a-very-long-command").waitFor();
-        await page.screenshot({ path: path.join(shots, `${form}-${colorScheme}.png`), fullPage: true });
-        const width = await page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(width <= viewport.width, `${form}: ${width} px wide`);
+        await page.setViewportSize(viewport);
+        await page.emulateMedia({ colorScheme });
+        await shoot(page, `home-${form}-${colorScheme}`);
+        await accessible(page);
         const small = await page.evaluate(() => [...document.querySelectorAll(".card button")].filter((b) => b.offsetHeight && b.offsetHeight < 40).length);
         assert.equal(small, 0, "buttons large enough for a finger");
       }
     const request = await world.request("a-very-long-command");
     await world.post(`/api/requests/${request.id}/decision`, { decision: "reject" });
+  });
+
+  test("the login is accessible, too", async (t) => {
+    const shoot = screenshots(t);
+    for (const colorScheme of ["light", "dark"]) {
+      const context = await browser.newContext({ viewport: { width: 360, height: 740 }, colorScheme });
+      t.after(() => context.close());
+      const page = await context.newPage();
+      await page.goto(world.url);
+      await page.getByLabel("Token").fill("wrong");
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByText("The token or password is wrong.").waitFor();
+      await accessible(page);
+      await shoot(page, `login-phone-${colorScheme}`);
+    }
   });
 });
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/utf8.h"
 #include "bridge/gateway/web/transcript.h"
 #include "tests/unit/run_suite.h"
 
@@ -169,12 +170,12 @@ START_TEST(entries_are_bounded_the_oldest_goes)
 {
     char id[32];
     for (int i = 0; i < TRANSCRIPT_ENTRIES_MAX + 5; i++) {
-        (void)snprintf(id, sizeof id, "part%d", i);
+        (void)snprintf(id, sizeof id, "part%04d", i);
         add("s", id, "x", "running");
     }
     struct transcript *t = transcripts_find(&transcripts, "p", "s");
     ck_assert_uint_eq(t->count, TRANSCRIPT_ENTRIES_MAX);
-    ck_assert_str_eq(t->entries[0].id, "part5");
+    ck_assert_str_eq(t->entries[0].id, "part0005");
 }
 END_TEST
 
@@ -189,7 +190,7 @@ START_TEST(bytes_are_bounded_and_long_texts_are_cut_at_a_character)
         memcpy(text + 1 + i, "\xc3\xa4", 2);
     text[len + 1] = '\0';
     for (int i = 0; i < 20; i++) {
-        (void)snprintf(id, sizeof id, "part%d", i);
+        (void)snprintf(id, sizeof id, "part%04d", i);
         add("s", id, text, "running");
         ck_assert_uint_le(transcripts_find(&transcripts, "p", "s")->bytes, TRANSCRIPT_BYTES_MAX);
     }
@@ -227,6 +228,109 @@ START_TEST(an_entry_is_valid_json_whatever_its_text)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- what is read from OpenCode */
+
+static int put(bool read, const char *message, const char *id, const char *text, const char *status)
+{
+    struct activity a = {
+        .pod = "p",
+        .session_id = "s",
+        .kind = ACTIVITY_TEXT,
+        .role = "assistant",
+        .message_id = message,
+        .id = id,
+        .text = text,
+        .status = status,
+    };
+    return (read ? transcripts_add_read : transcripts_add)(&transcripts, &a, 5);
+}
+
+static void check_texts(const char *expected)
+{
+    const struct transcript *t = transcripts_find(&transcripts, "p", "s");
+    _cleanup_buf_ struct buf all = BUF_INIT;
+    for (size_t i = 0; i < t->count; i++)
+        buf_printf(&all, "%s ", t->entries[i].text);
+    ck_assert_str_eq(buf_str(&all), expected);
+}
+
+START_TEST(what_is_read_late_finds_its_place)
+{
+    put(false, "msg_5", "prt_5", "five", "running");
+    put(false, "", "", "error", "error");
+    put(true, "msg_1", "prt_1", "one", "completed");
+    put(true, "msg_3", "prt_3b", "three-b", "completed");
+    put(true, "msg_3", "prt_3a", "three-a", "completed");
+    check_texts("one three-a three-b five error ");
+    put(false, "msg_6", "prt_6", "six", "running");
+    check_texts("one three-a three-b five error six ");
+}
+END_TEST
+
+START_TEST(what_is_read_never_replaces_something_newer)
+{
+    put(false, "m", "done", "all of it", "completed");
+    ck_assert_int_eq(put(true, "m", "done", "all", "running"), 0);
+    put(false, "m", "runs", "so far, more", "running");
+    ck_assert_int_eq(put(true, "m", "runs", "so far", "running"), 0);
+    check_texts("all of it so far, more ");
+    ck_assert_int_eq(put(true, "m", "runs", "so far, more, end", "completed"), 1);
+    check_texts("all of it so far, more, end ");
+}
+END_TEST
+
+START_TEST(what_is_read_is_not_told_and_the_oldest_is_not_put_before_a_full_transcript)
+{
+    char id[32];
+    put(true, "m", "a", "x", "completed");
+    ck_assert(!transcripts_find(&transcripts, "p", "s")->dirty);
+    for (int i = 0; i < TRANSCRIPT_ENTRIES_MAX; i++) {
+        (void)snprintf(id, sizeof id, "part%04d", i);
+        put(false, "m", id, "x", "completed");
+    }
+    ck_assert_int_eq(put(true, "m", "a", "older", "completed"), 0);
+    const struct transcript *t = transcripts_find(&transcripts, "p", "s");
+    ck_assert_uint_eq(t->count, TRANSCRIPT_ENTRIES_MAX);
+    ck_assert_str_eq(t->entries[0].id, "part0000");
+}
+END_TEST
+
+START_TEST(a_gap_makes_a_whole_transcript_doubtful)
+{
+    ck_assert_int_eq(transcripts_set_whole(&transcripts, "p", "s"), 0);
+    ck_assert(transcripts_find(&transcripts, "p", "s")->whole);
+    transcripts_doubt(&transcripts);
+    ck_assert(!transcripts_find(&transcripts, "p", "s")->whole);
+}
+END_TEST
+
+START_TEST(the_middle_of_a_long_output_is_left_out_at_characters)
+{
+    size_t len = 4 * TRANSCRIPT_OUTPUT_MAX;
+    _cleanup_free_ char *output = malloc(len + 2);
+    ck_assert_ptr_nonnull(output);
+    for (size_t i = 0; i < len; i += 2)
+        memcpy(output + i, "\xc3\xa4", 2);
+    memcpy(output + len, "\n", 2);
+    struct activity a = { .pod = "p",
+                          .session_id = "s",
+                          .kind = ACTIVITY_TOOL,
+                          .id = "t",
+                          .text = "bash: ls",
+                          .status = "completed",
+                          .output = output };
+    ck_assert_int_eq(transcripts_add(&transcripts, &a, 5), 1);
+    const char *kept = transcripts_find(&transcripts, "p", "s")->entries[0].output;
+    ck_assert_uint_lt(strlen(kept), TRANSCRIPT_OUTPUT_MAX + 64);
+    ck_assert(utf8_valid(kept, strlen(kept)));
+    ck_assert_ptr_nonnull(strstr(kept, " bytes left out "));
+    ck_assert_str_eq(kept + strlen(kept) - 3, "\xc3\xa4\n");
+    ck_assert_int_eq(transcripts_add(&transcripts, &a, 5), 0);
+    a.output = "other";
+    ck_assert_int_eq(transcripts_add(&transcripts, &a, 5), 1);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
     tcase_add_test(t, ids_grow_by_one_and_the_frame_is_whole);
@@ -241,6 +345,11 @@ static void add_tests(TCase *t)
     tcase_add_test(t, bytes_are_bounded_and_long_texts_are_cut_at_a_character);
     tcase_add_test(t, sessions_are_bounded_the_quiet_one_goes);
     tcase_add_test(t, an_entry_is_valid_json_whatever_its_text);
+    tcase_add_test(t, what_is_read_late_finds_its_place);
+    tcase_add_test(t, what_is_read_never_replaces_something_newer);
+    tcase_add_test(t, what_is_read_is_not_told_and_the_oldest_is_not_put_before_a_full_transcript);
+    tcase_add_test(t, a_gap_makes_a_whole_transcript_doubtful);
+    tcase_add_test(t, the_middle_of_a_long_output_is_left_out_at_characters);
 }
 
 int main(void)

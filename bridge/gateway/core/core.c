@@ -241,6 +241,13 @@ void core_tell_links(struct core *core)
             core->connectors[i].links_changed(core->connectors[i].data);
 }
 
+void core_pod_changed(struct core *core)
+{
+    for (size_t i = 0; core->started && i < core->n_connectors; i++)
+        if (core->connectors[i].pod_changed)
+            core->connectors[i].pod_changed(core->connectors[i].data);
+}
+
 void core_notice(struct core *core, const char *text)
 {
     for (size_t i = 0; core->started && i < core->n_connectors; i++)

@@ -93,6 +93,7 @@ struct activity {
     const char *role; /* "assistant", "user" */
     const char *message_id, *id;
     const char *text, *status;
+    const char *output; /* of a tool: what it printed so far, cut; NULL: nothing yet, not known */
 };
 
 /* How a connector is told. Each may be NULL. None may call back into core_decide and the like
@@ -107,6 +108,8 @@ struct connector {
     void (*session_changed)(void *data, const struct session *s);
     void (*activity)(void *data, const struct activity *a);
     void (*links_changed)(void *data);
+    /* PID 1 tells that a service or a volume is not as it was. */
+    void (*pod_changed)(void *data);
     /* A notice for people that belongs to no session ("volume … is full"). */
     void (*notice)(void *data, const char *text);
     /* The pod stops: say so, flush, then call core_connector_stopped(). `deadline_ms` monotonic. */
@@ -166,6 +169,12 @@ void core_prompt_id(char ret[PROMPT_ID_SIZE]);
 int core_session_abort(struct core *core, const char *pod, const char *session_id,
                        const struct actor *actor, core_done_fn *done, void *data);
 
+/* What a session said and did of late, read anew from OpenCode: `each` is called for every text and
+ * tool, oldest first, with the given pod and session; then `done`, which alone tells failures. */
+typedef void core_activity_fn(void *data, const struct activity *a);
+int core_session_history(struct core *core, const char *pod, const char *session_id,
+                         core_activity_fn *each, core_done_fn *done, void *data);
+
 /* One entry of the audit log: who did what. */
 void core_audit(struct core *core, const struct actor *actor, const char *what, const char *object,
                 const char *detail);
@@ -195,6 +204,9 @@ void core_links(struct core *core, struct link_state *ret);
  * "models":[{"id","name","group"}]}; "" until it was read. Valid until it is set anew. */
 const char *core_catalog(struct core *core);
 void core_set_catalog(struct core *core, const char *json); /* copied; NULL: unchanged */
+
+/* Tells all connectors (pod_changed). */
+void core_pod_changed(struct core *core);
 
 /* A connector tells its own state. */
 void core_set_slack_state(struct core *core, const char *state, const char *reason);

@@ -26,6 +26,11 @@ struct way_message {
     bool again;             /* it may be there already: look first */
 };
 
+struct way_history {
+    const char *session_id, *directory;
+    core_activity_fn *each; /* called with `done`'s data, before it; `pod` is filled in */
+};
+
 /* Each returns 0 and calls `done` later, once, or a negative errno and does not. Errors through
  * `done`: -ENOENT OpenCode does not know it (any more), -ENOTCONN it surely never left,
  * -ETIMEDOUT and others: it may have been done. */
@@ -37,6 +42,7 @@ struct way_ops {
     int (*message)(void *data, const struct way_message *m, core_done_fn *done, void *done_data);
     int (*abort)(void *data, const char *session_id, const char *directory, core_done_fn *done,
                  void *done_data);
+    int (*history)(void *data, const struct way_history *h, core_done_fn *done, void *done_data);
     /* How many bridges of this pod there are now; NULL when it does not matter. */
     void (*bridges)(void *data, unsigned count);
 };

@@ -8,7 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TITLE_MAX 900
+#define TITLE_MAX        900
+#define HISTORY_MESSAGES 100
 
 static void command_free(struct command *cmd)
 {
@@ -191,12 +192,28 @@ static int bridge_abort(void *data, const char *session_id, const char *director
                         request_id(c->link, NULL, 0), done, done_data);
 }
 
+static int bridge_history(void *data, const struct way_history *h, core_done_fn *done,
+                          void *done_data)
+{
+    struct conn *c = data;
+    cJSON *frame = cJSON_CreateObject();
+    add_path(frame, "directory", h->directory);
+    json_add_str(frame, "session_id", h->session_id);
+    (void)cJSON_AddNumberToObject(frame, "limit", HISTORY_MESSAGES);
+    int r = command_send(c, frame, "session.messages", "session.messages.result",
+                         request_id(c->link, NULL, 0), done, done_data);
+    if (r == 0)
+        c->commands->each = h->each;
+    return r;
+}
+
 const struct way_ops bridge_ops = {
     .reply = bridge_reply,
     .check = bridge_check,
     .start = bridge_start,
     .message = bridge_message,
     .abort = bridge_abort,
+    .history = bridge_history,
 };
 
 void command_ping(struct conn *c)
@@ -234,6 +251,36 @@ static int code_error(const char *code)
     return -EPROTO;
 }
 
+/* False: it is nothing to show. */
+static bool part_of_history(struct activity *a, const cJSON *part)
+{
+    const char *kind = json_str(part, "kind", "");
+    a->kind = strcmp(kind, "tool") == 0 ? ACTIVITY_TOOL : ACTIVITY_TEXT;
+    a->id = json_str(part, "id", "");
+    a->text = json_str(part, "text", "");
+    a->status = json_str(part, "status", "completed");
+    a->output = a->kind == ACTIVITY_TOOL ? json_str(part, "output", NULL) : NULL;
+    return *a->id && *a->text && strcmp(kind, "reasoning") != 0 &&
+           strcmp(a->status, "pending") != 0;
+}
+
+static void tell_history(struct conn *c, const struct command *cmd, const cJSON *frame)
+{
+    const cJSON *m, *part;
+    cJSON_ArrayForEach (m, json_arr(frame, "messages")) {
+        cJSON_ArrayForEach (part, json_arr(m, "parts")) {
+            struct activity a = {
+                .pod = c->pod,
+                .session_id = json_str(frame, "session_id", ""),
+                .role = strcmp(json_str(m, "role", ""), "user") == 0 ? "user" : "assistant",
+                .message_id = json_str(m, "id", ""),
+            };
+            if (part_of_history(&a, part))
+                cmd->each(cmd->data, &a);
+        }
+    }
+}
+
 void command_answer(struct conn *c, const cJSON *frame, const char *type, const char *id)
 {
     for (struct command **p = &c->commands; *p; p = &(*p)->next) {
@@ -246,9 +293,11 @@ void command_answer(struct conn *c, const cJSON *frame, const char *type, const 
         if (strcmp(type, "error") == 0)
             command_finish(cmd, code_error(json_str(frame, "code", "")),
                            json_str(frame, "message", "the bridge refused it"), session);
-        else if (strcmp(type, cmd->answer) == 0)
+        else if (strcmp(type, cmd->answer) == 0) {
+            if (cmd->each)
+                tell_history(c, cmd, frame);
             command_finish(cmd, 0, "", session);
-        else
+        } else
             command_finish(cmd, -EPROTO, "the bridge answered something else", session);
         return;
     }

@@ -190,6 +190,7 @@ static int on_tool(const struct event *e)
         .id = json_str(e->frame, "part_id", json_str(e->frame, "call_id", "")),
         .text = *title ? buf_str(&line) : tool,
         .status = json_str(e->frame, "status", "running"),
+        .output = json_str(e->frame, "output", json_str(e->frame, "error", NULL)),
     };
     core_feed_activity(&e->feed, &a);
     return 0;

@@ -31,6 +31,7 @@ struct command {
     char *request_id;
     const char *answer; /* type of the good answer */
     core_done_fn *done;
+    core_activity_fn *each; /* of a history; else NULL */
     void *data;
     uint64_t deadline_ms;
     bool fire; /* nobody waits: ping */

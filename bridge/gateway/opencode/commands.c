@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SESSION_KEY     "codev_key" /* in a session's metadata: who began it, and by what */
-#define SESSIONS_LOOKED "200"       /* the newest, for one that may have been begun just now */
+#define SESSION_KEY      "codev_key" /* in a session's metadata: who began it, and by what */
+#define HISTORY_MESSAGES "100"
+#define SESSIONS_LOOKED  "200" /* the newest, for one that may have been begun just now */
 
 struct call {
     struct call *next;
@@ -24,7 +25,8 @@ struct call {
     cJSON *create; /* the body that makes the session, when it is looked for first */
     char *key;     /* the session's, looked for */
     char *message_id;
-    bool look; /* for the prompt, before it is sent */
+    bool look;              /* for the prompt, before it is sent */
+    core_activity_fn *each; /* reading a history */
 };
 
 static void call_free(struct call *c)
@@ -422,11 +424,43 @@ static int direct_abort(void *data, const char *session_id, const char *director
     return n < 0 ? call_drop(c, n) : 0;
 }
 
+/* ---------------------------------------------------------------- history */
+
+static void on_history(void *data, const struct http_response *r)
+{
+    struct call *c = data;
+    const char *message;
+    _cleanup_json_ cJSON *list = NULL;
+    c->request = NULL;
+    oc_heard(c->oc, r);
+    int error = result_of(r, &message);
+    if (error == 0 && (json_parse(&list, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(list)))
+        error = -EPROTO;
+    if (error == 0)
+        history_tell(c->oc, list, c->session_id, c->each, c->data);
+    call_finish(c, error, message);
+}
+
+static int direct_history(void *data, const struct way_history *h, core_done_fn *done,
+                          void *done_data)
+{
+    struct call *c = call_new(data, done, done_data);
+    if (!c)
+        return -ENOMEM;
+    _cleanup_free_ char *path =
+        path_with("/session/", h->session_id, "/message?limit=" HISTORY_MESSAGES);
+    c->session_id = strdup(h->session_id);
+    c->each = h->each;
+    int n = path && c->session_id ? call_send(c, path, h->directory, NULL, on_history) : -ENOMEM;
+    return n < 0 ? call_drop(c, n) : 0;
+}
+
 const struct way_ops direct_ops = {
     .reply = direct_reply,
     .check = direct_check,
     .start = direct_start,
     .message = direct_message,
     .abort = direct_abort,
+    .history = direct_history,
     .bridges = oc_bridges,
 };

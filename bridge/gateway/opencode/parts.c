@@ -39,9 +39,8 @@ static const char *role_of(struct opencode *oc, const char *message_id)
 
 /* ---------------------------------------------------------------- text */
 
-static void tell(struct opencode *oc, const char *directory, const char *session_id,
-                 const char *message_id, const char *id, const char *text, const char *status,
-                 enum activity_kind kind)
+/* Whose message it is, is filled in. */
+static void tell(struct opencode *oc, const char *directory, const struct activity *what)
 {
     struct feed f = {
         .core = oc->core,
@@ -49,15 +48,8 @@ static void tell(struct opencode *oc, const char *directory, const char *session
         .instance = "",
         .directory = directory,
     };
-    struct activity a = {
-        .session_id = session_id,
-        .kind = kind,
-        .role = role_of(oc, message_id),
-        .message_id = message_id,
-        .id = id,
-        .text = text,
-        .status = status,
-    };
+    struct activity a = *what;
+    a.role = role_of(oc, a.message_id);
     core_feed_activity(&f, &a);
 }
 
@@ -73,8 +65,15 @@ static void part_flush(struct opencode *oc, struct part *p)
     if (!p->dirty)
         return;
     p->dirty = false;
-    tell(oc, p->directory, p->session_id, p->message_id, p->id, buf_str(&p->text), "running",
-         ACTIVITY_TEXT);
+    tell(oc, p->directory,
+         &(struct activity){
+             .session_id = p->session_id,
+             .kind = ACTIVITY_TEXT,
+             .message_id = p->message_id,
+             .id = p->id,
+             .text = buf_str(&p->text),
+             .status = "running",
+         });
 }
 
 void parts_flush(struct opencode *oc)
@@ -155,7 +154,15 @@ static void text_updated(struct opencode *oc, const char *directory, const cJSON
     bool done = user || json_at(j, "time.end") != NULL;
     if (!*text && !done)
         return; /* it begins: deltas follow */
-    tell(oc, directory, session, message, id, text, done ? "completed" : "running", ACTIVITY_TEXT);
+    tell(oc, directory,
+         &(struct activity){
+             .session_id = session,
+             .kind = ACTIVITY_TEXT,
+             .message_id = message,
+             .id = id,
+             .text = text,
+             .status = done ? "completed" : "running",
+         });
     if (done) {
         part_release(part);
         return;
@@ -167,20 +174,34 @@ static void text_updated(struct opencode *oc, const char *directory, const cJSON
 
 /* ---------------------------------------------------------------- tools */
 
-/* True the first time a tool part has this status. */
-static bool tool_news(struct opencode *oc, const char *id, const char *status)
+/* What the tool printed: at its end, or so far where it tells that. NULL: nothing. */
+static const char *tool_output(const cJSON *state)
 {
-    size_t at = OC_ROLES_MAX;
+    static const char *const places[] = { "output", "error", "metadata.output" };
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        const char *text = json_str_at(state, places[i], "");
+        if (*text)
+            return text;
+    }
+    return NULL;
+}
+
+/* True when this status, or so much output of it, was not told yet. */
+static bool tool_news(struct opencode *oc, const char *id, const char *status, const char *output)
+{
+    size_t at = OC_ROLES_MAX, len = output ? strlen(output) : 0;
     for (size_t i = 0; i < OC_ROLES_MAX && at == OC_ROLES_MAX; i++)
         if (strcmp(oc->tools[i].id, id) == 0)
             at = i;
-    if (at < OC_ROLES_MAX && strcmp(oc->tools[at].status, status) == 0)
+    if (at < OC_ROLES_MAX && strcmp(oc->tools[at].status, status) == 0 &&
+        oc->tools[at].output == len)
         return false;
     if (at == OC_ROLES_MAX) {
         at = oc->next_tool++ % OC_ROLES_MAX;
         if (!copy_id(oc->tools[at].id, sizeof oc->tools[at].id, id))
             return true;
     }
+    oc->tools[at].output = len;
     (void)copy_id(oc->tools[at].status, sizeof oc->tools[at].status, status);
     return true;
 }
@@ -199,20 +220,34 @@ static const char *tool_title(const cJSON *state)
     return "";
 }
 
+static void put_tool_line(struct buf *line, const cJSON *part)
+{
+    const char *title = tool_title(json_obj(part, "state")), *tool = json_str(part, "tool", "tool");
+    buf_printf(line, "%.100s%s%.1000s", tool, *title ? ": " : "", title);
+    for (size_t i = 0; i < line->len; i++)
+        if ((unsigned char)line->data[i] < 0x20)
+            line->data[i] = ' ';
+}
+
 static void tool_updated(struct opencode *oc, const char *directory, const cJSON *j)
 {
     const cJSON *state = json_obj(j, "state");
     const char *id = json_str(j, "id", ""), *status = json_str(state, "status", ""),
-               *title = tool_title(state), *tool = json_str(j, "tool", "tool");
+               *output = tool_output(state);
     _cleanup_buf_ struct buf line = BUF_INIT;
-    if (!*id || !*status || strcmp(status, "pending") == 0 || !tool_news(oc, id, status))
+    if (!*id || !*status || strcmp(status, "pending") == 0 || !tool_news(oc, id, status, output))
         return;
-    buf_printf(&line, "%.100s%s%.1000s", tool, *title ? ": " : "", title);
-    for (size_t i = 0; i < line.len; i++)
-        if ((unsigned char)line.data[i] < 0x20)
-            line.data[i] = ' ';
-    tell(oc, directory, json_str(j, "sessionID", ""), json_str(j, "messageID", ""), id,
-         buf_str(&line), status, ACTIVITY_TOOL);
+    put_tool_line(&line, j);
+    tell(oc, directory,
+         &(struct activity){
+             .session_id = json_str(j, "sessionID", ""),
+             .kind = ACTIVITY_TOOL,
+             .message_id = json_str(j, "messageID", ""),
+             .id = id,
+             .text = buf_str(&line),
+             .status = status,
+             .output = output,
+         });
 }
 
 void part_updated(struct opencode *oc, const char *directory, const cJSON *p)
@@ -223,4 +258,49 @@ void part_updated(struct opencode *oc, const char *directory, const cJSON *p)
         text_updated(oc, directory, part);
     else if (strcmp(type, "tool") == 0)
         tool_updated(oc, directory, part);
+}
+
+/* ---------------------------------------------------------------- what was said before */
+
+/* False: it is nothing to show. `line` keeps the text of a tool. */
+static bool part_of_history(struct activity *a, const cJSON *part, struct buf *line)
+{
+    const char *type = json_str(part, "type", "");
+    const cJSON *state = json_obj(part, "state");
+    a->id = json_str(part, "id", "");
+    if (strcmp(type, "text") == 0) {
+        bool done = json_at(part, "time.end") || strcmp(a->role, "user") == 0;
+        a->kind = ACTIVITY_TEXT;
+        a->text = json_str(part, "text", "");
+        a->status = done ? "completed" : "running";
+        return *a->id && *a->text && !json_bool(part, "synthetic", false);
+    }
+    if (strcmp(type, "tool") != 0 || !*a->id)
+        return false;
+    put_tool_line(line, part);
+    a->kind = ACTIVITY_TOOL;
+    a->text = buf_str(line);
+    a->status = json_str(state, "status", "running");
+    a->output = tool_output(state);
+    return strcmp(a->status, "pending") != 0;
+}
+
+void history_tell(struct opencode *oc, const cJSON *messages, const char *session_id,
+                  core_activity_fn *each, void *data)
+{
+    const cJSON *m, *part;
+    cJSON_ArrayForEach (m, messages) {
+        bool user = strcmp(json_str_at(m, "info.role", ""), "user") == 0;
+        cJSON_ArrayForEach (part, json_arr(m, "parts")) {
+            _cleanup_buf_ struct buf line = BUF_INIT;
+            struct activity a = {
+                .pod = core_settings(oc->core)->pod,
+                .session_id = session_id,
+                .role = user ? "user" : "assistant",
+                .message_id = json_str_at(m, "info.id", ""),
+            };
+            if (part_of_history(&a, part, &line))
+                each(data, &a);
+        }
+    }
 }

@@ -86,6 +86,7 @@ struct opencode {
     struct {
         char id[80];
         char status[16];
+        size_t output; /* bytes of it that were told */
     } tools[OC_ROLES_MAX];
     size_t next_tool;
 };
@@ -132,6 +133,9 @@ const char *state_session_needed(struct opencode *oc, const cJSON *state);
 /* ---- parts.c ---- */
 void part_delta(struct opencode *oc, const char *directory, const cJSON *p);
 void part_updated(struct opencode *oc, const char *directory, const cJSON *p);
+/* OpenCode's list of messages, each of its texts and tools told to `each`. */
+void history_tell(struct opencode *oc, const cJSON *messages, const char *session_id,
+                  core_activity_fn *each, void *data);
 void part_role(struct opencode *oc, const char *message_id, bool user);
 void parts_flush(struct opencode *oc);
 void parts_clear(struct opencode *oc);

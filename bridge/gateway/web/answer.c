@@ -130,3 +130,11 @@ void answer_stream(struct call *c)
         (void)events_stream(&w->events, c->request, h.lines, last,
                             c->who.login ? c->who.login->number : 0);
 }
+
+int answer_stream_begin(struct call *c)
+{
+    struct headers h;
+    headers_init(&h, c, "Cache-Control: no-store");
+    headers_add(&h, "X-Accel-Buffering: no");
+    return server_stream_start(c->request, 200, "text/event-stream; charset=utf-8", h.lines);
+}

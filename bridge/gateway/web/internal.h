@@ -14,6 +14,7 @@
 #define SHOWN_MAX      256
 
 struct pending;
+struct log_stream;
 
 struct web {
     struct core *core;
@@ -25,6 +26,8 @@ struct web {
     struct transcripts transcripts;
     uv_timer_t flush, beat;
     struct pending *pending;
+    struct log_stream *log_streams;
+    unsigned log_stream_count;
     struct {
         char *pod, *id;
     } shown[SHOWN_MAX]; /* settled requests to acknowledge, from the loop */
@@ -57,15 +60,20 @@ void answer_refused(struct call *c, int status);
 struct asset;
 void answer_asset(struct call *c, const struct asset *a);
 void answer_stream(struct call *c);
+/* Begins a stream of events. -errno: it was answered. */
+int answer_stream_begin(struct call *c);
 void answer_put_error(struct buf *out, const char *code, const char *message);
 
 /* ---- handlers ---- */
 void page_serve(struct call *c); /* state.c */
 void health_get(struct call *c);
 void sessions_get(struct call *c);
+void catalog_get(struct call *c);
 void session_get(struct call *c);
 void requests_get(struct call *c);
 void events_get(struct call *c);
+void pod_get(struct call *c);    /* pod.c */
+void logs_get(struct call *c);   /* logs.c */
 void login_post(struct call *c); /* logins.c */
 void logout_post(struct call *c);
 void session_start_post(struct call *c); /* orders.c */
@@ -84,6 +92,25 @@ char *call_pod_of_request(struct call *c);
 /* The pod that has this session; NULL: none, or no memory. */
 char *call_find_pod(struct core *core, const char *session_id);
 
-/* ---- orders.c ---- */
+/* ---- pending.c: calls whose answer comes later ---- */
+/* The core holds one until its end, which it tells once; the client or the whole connector may go
+ * before. */
+struct pending {
+    struct pending *prev, *next;
+    struct call call; /* call.web NULL: answered already */
+    char *pod;        /* NULL: the core chooses */
+    int status;       /* of a good answer */
+    void (*answer)(struct pending *p, int error, const char *message, const char *session_id);
+};
+/* NULL: no memory. */
+struct pending *pending_new(struct call *c, const char *pod, int status);
+core_done_fn pending_done;
+/* `error` is what the core returned at once: below 0 it will not call back. */
+void pending_started(struct pending *p, int error);
+void answer_failure(struct call *c, int error, const char *message);
 /* Answers all that wait for OpenCode; their ends find nobody. */
 void pending_answer_all(struct web *w);
+
+/* ---- logs.c ---- */
+void logs_end_login(struct web *w, uint64_t login);
+void logs_end_all(struct web *w);

@@ -76,6 +76,7 @@ void logout_post(struct call *c)
         c->who.login = NULL;
         logins_remove(&c->web->logins, number);
         events_end_login(&c->web->events, number);
+        logs_end_login(c->web, number);
     }
     cookie_line(cookie, sizeof cookie, c, "");
     answer_json_with(c, 200, &out, cookie);

@@ -10,6 +10,8 @@ const struct route route_table[ROUTE_MAX] = {
     [ROUTE_SCRIPT] = { SERVER_GET, "/app.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_API] = { SERVER_GET, "/api.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_CARDS] = { SERVER_GET, "/cards.js", ACCESS_OPEN, false },
+    [ROUTE_SCRIPT_LOGS] = { SERVER_GET, "/logs.js", ACCESS_OPEN, false },
+    [ROUTE_SCRIPT_POD] = { SERVER_GET, "/pod.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_SESSION] = { SERVER_GET, "/session.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_TEXT] = { SERVER_GET, "/text.js", ACCESS_OPEN, false },
     [ROUTE_ICON] = { SERVER_GET, "/icon.svg", ACCESS_OPEN, false },
@@ -25,6 +27,9 @@ const struct route route_table[ROUTE_MAX] = {
     [ROUTE_REQUESTS] = { SERVER_GET, "/api/requests", ACCESS_READ, false },
     [ROUTE_DECISION] = { SERVER_POST, "/api/requests/{}/decision", ACCESS_CHANGE, true },
     [ROUTE_EVENTS] = { SERVER_GET, "/api/events", ACCESS_READ, false },
+    [ROUTE_CATALOG] = { SERVER_GET, "/api/catalog", ACCESS_READ, false },
+    [ROUTE_POD] = { SERVER_GET, "/api/pod", ACCESS_READ, false },
+    [ROUTE_LOGS] = { SERVER_GET, "/api/logs", ACCESS_READ, false },
 };
 
 /* `param` is written only as far as the pattern matched. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "bridge/gateway/web/assets.h"
 #include "bridge/gateway/web/internal.h"
 #include "bridge/gateway/web/views.h"
@@ -98,6 +99,7 @@ static void put_transcript(struct jsonw *w, const struct transcript *t)
     for (size_t i = 0; t && i < t->count; i++)
         transcript_view(w, NULL, t, &t->entries[i]);
     jsonw_array_end(w);
+    jsonw_bool(w, "whole", t && t->whole);
 }
 
 static int one_session(void *data, const struct session *s)
@@ -106,13 +108,12 @@ static int one_session(void *data, const struct session *s)
     return 0;
 }
 
-void session_get(struct call *c)
+static void answer_session(struct call *c, const char *pod)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
-    _cleanup_free_ char *pod = call_pod_of_session(c);
     struct jsonw w = JSONW_INIT(&out);
     jsonw_object(&w, NULL);
-    int r = pod ? core_with_session(c->web->core, pod, c->match.param, one_session, &w) : -ENOMEM;
+    int r = core_with_session(c->web->core, pod, c->match.param, one_session, &w);
     if (r == 0)
         put_transcript(&w, transcripts_find(&c->web->transcripts, pod, c->match.param));
     jsonw_object_end(&w);
@@ -122,6 +123,49 @@ void session_get(struct call *c)
         answer_error(c, 500, "store", "the session cannot be read");
     else
         answer_json(c, 200, &out);
+}
+
+static void on_read(void *data, const struct activity *a)
+{
+    struct pending *p = data;
+    if (p->call.web)
+        (void)transcripts_add_read(&p->call.web->transcripts, a, clock_wall_ms());
+}
+
+/* What could not be read is shown as far as it was heard. */
+static void on_history(struct pending *p, int error, const char *message, const char *session_id)
+{
+    (void)message;
+    (void)session_id;
+    if (error == 0)
+        (void)transcripts_set_whole(&p->call.web->transcripts, p->pod, p->call.match.param);
+    answer_session(&p->call, p->pod);
+}
+
+void session_get(struct call *c)
+{
+    _cleanup_free_ char *pod = call_pod_of_session(c);
+    const struct transcript *t =
+        pod ? transcripts_find(&c->web->transcripts, pod, c->match.param) : NULL;
+    struct pending *p = pod ? pending_new(c, pod, 200) : NULL;
+    if (!p) {
+        answer_failure(c, -ENOMEM, "");
+        return;
+    }
+    p->answer = on_history;
+    if (t && t->whole)
+        pending_done(p, 0, "", "");
+    else
+        pending_started(
+            p, core_session_history(c->web->core, pod, c->match.param, on_read, pending_done, p));
+}
+
+void catalog_get(struct call *c)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    const char *json = core_catalog(c->web->core);
+    buf_puts(&out, *json ? json : "{\"agents\":[],\"models\":[]}");
+    answer_json(c, 200, &out);
 }
 
 void events_get(struct call *c)

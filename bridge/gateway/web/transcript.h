@@ -10,11 +10,12 @@
 #define TRANSCRIPT_ENTRIES_MAX  200
 #define TRANSCRIPT_BYTES_MAX    ((size_t)256 << 10) /* of texts, a session */
 #define TRANSCRIPT_TEXT_MAX     ((size_t)64 << 10)  /* a longer text is cut */
+#define TRANSCRIPT_OUTPUT_MAX   ((size_t)16 << 10)  /* of a longer output the middle is left out */
 
 struct transcript_entry {
     uint64_t n; /* counts up within the process */
     enum activity_kind kind;
-    char *role, *message_id, *id, *text, *status;
+    char *role, *message_id, *id, *text, *status, *output;
     size_t bytes; /* of all of these */
     int64_t time_ms;
     bool cut;
@@ -29,6 +30,7 @@ struct transcript {
     size_t count, cap, bytes;
     uint64_t touched;
     bool dirty; /* one of its entries is */
+    bool whole; /* read from OpenCode, and heard without a gap since */
 };
 
 struct transcripts {
@@ -37,8 +39,16 @@ struct transcripts {
     uint64_t last_n, last_touch;
 };
 
-/* Adds an entry, or changes the one of the same id. 1 something changed, 0 nothing new, -ENOMEM. */
+/* Adds an entry, or changes the one of the same id. Ids of OpenCode sort by time: what comes late
+ * finds its place. 1 something changed, 0 nothing new, -ENOMEM. */
 int transcripts_add(struct transcripts *t, const struct activity *a, int64_t now_ms);
+/* The same of what was read from OpenCode: it is nothing that must be told to those who listen,
+ * and never takes the place of something newer. */
+int transcripts_add_read(struct transcripts *t, const struct activity *a, int64_t now_ms);
+/* The transcript is what OpenCode has, as far as it is kept. 0 or -ENOMEM. */
+int transcripts_set_whole(struct transcripts *t, const char *pod, const char *session_id);
+/* Something may have been missed: they are to be read again. */
+void transcripts_doubt(struct transcripts *t);
 /* NULL: nothing was heard of it. */
 struct transcript *transcripts_find(struct transcripts *t, const char *pod, const char *session_id);
 void transcripts_release(struct transcripts *t);

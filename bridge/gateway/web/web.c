@@ -96,6 +96,7 @@ static void on_activity(void *data, const struct activity *a)
 static void on_links(void *data)
 {
     struct web *w = data;
+    transcripts_doubt(&w->transcripts); /* what was said while a way was away was not heard */
     _cleanup_buf_ struct buf out = BUF_INIT;
     struct jsonw j = JSONW_INIT(&out);
     struct link_state links;
@@ -104,6 +105,13 @@ static void on_links(void *data)
     view_links(&j, &links);
     jsonw_object_end(&j);
     emit(w, "links", &out);
+}
+
+/* Only that it changed: who shows it reads it. */
+static void on_pod(void *data)
+{
+    struct web *w = data;
+    events_tell(&w->events, "pod", "{}");
 }
 
 static void on_notice(void *data, const char *text)
@@ -124,6 +132,7 @@ static void on_stopping(void *data, uint64_t deadline_ms)
     w->stopping = true;
     events_tell(&w->events, "stopping", "{}");
     events_end_all(&w->events);
+    logs_end_all(w);
     core_connector_stopped(w->core, CONNECTOR);
 }
 
@@ -193,6 +202,8 @@ static call_handler_fn *const handlers[ROUTE_MAX] = {
     [ROUTE_SCRIPT] = page_serve,
     [ROUTE_SCRIPT_API] = page_serve,
     [ROUTE_SCRIPT_CARDS] = page_serve,
+    [ROUTE_SCRIPT_LOGS] = page_serve,
+    [ROUTE_SCRIPT_POD] = page_serve,
     [ROUTE_SCRIPT_SESSION] = page_serve,
     [ROUTE_SCRIPT_TEXT] = page_serve,
     [ROUTE_ICON] = page_serve,
@@ -208,6 +219,9 @@ static call_handler_fn *const handlers[ROUTE_MAX] = {
     [ROUTE_REQUESTS] = requests_get,
     [ROUTE_DECISION] = decision_post,
     [ROUTE_EVENTS] = events_get,
+    [ROUTE_CATALOG] = catalog_get,
+    [ROUTE_POD] = pod_get,
+    [ROUTE_LOGS] = logs_get,
 };
 
 /* The caller's id if it is harmless, else one of our own, so that log and answer can be matched. */
@@ -324,6 +338,7 @@ int web_connector_new(struct web **ret, struct core *core, struct error *e)
                                          .session_changed = on_session,
                                          .activity = on_activity,
                                          .links_changed = on_links,
+                                         .pod_changed = on_pod,
                                          .notice = on_notice,
                                          .stopping = on_stopping,
                                      });
@@ -346,6 +361,7 @@ void web_connector_free(struct web *w)
     w->closing = w->stopping = true;
     pending_answer_all(w);
     events_end_all(&w->events);
+    logs_end_all(w);
     events_release(&w->events);
     transcripts_release(&w->transcripts);
     shown_flush(w, false);

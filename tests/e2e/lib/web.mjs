@@ -1,7 +1,9 @@
 // An OpenCode and a gateway that reaches it by OpenCode's own HTTP API, without a supervisor, and a
 // browser: for tests of the web page and of the API behind it.
+import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 import { BIN, OPENCODE, eventually, firstLine, freePorts, run, startFakeModel, tempDir } from "./util.mjs";
 import { modelConfig } from "./pod.mjs";
@@ -110,3 +112,42 @@ export const startBrowser = () =>
     executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
     args: ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
+
+// A page that is logged in; what it complains about fails the test at its end. `world`: url, token.
+export async function openPage(t, browser, world, { name = "Ann", hash = "", ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (e) => errors.push(e.message));
+  page.on("console", (m) => /Content Security Policy/.test(m.text()) && errors.push(m.text()));
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(errors, []);
+  });
+  await page.goto(`${world.url}/${hash}`);
+  await page.getByLabel("Token").fill(world.token);
+  await page.getByLabel("Your name").fill(name);
+  await page.keyboard.press("Enter");
+  await page.locator("#app").waitFor();
+  return page;
+}
+
+// A function that keeps a picture (in $CODEV_SHOTS, for a look) and checks that the page is no wider
+// than its window.
+export function screenshots(t) {
+  const shots = process.env.CODEV_SHOTS ?? tempDir("shots");
+  if (!process.env.CODEV_SHOTS) t.after(() => fs.rmSync(shots, { recursive: true }));
+  return async (page, name) => {
+    await page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
+    const [width, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(width <= window, `${name}: ${width} px wide, in a window of ${window}`);
+  };
+}
+
+// By axe-core, run from outside the page: its Content-Security-Policy lets nothing in.
+export async function accessible(page) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${v.help}: ${n.html.slice(0, 200)} (${n.any.map((a) => a.message).join("; ")})`));
+  assert.deepEqual(found, []);
+}

@@ -2,6 +2,8 @@
 import { $, el, retime, say } from "./text.js";
 import { Stream, api, login, logout } from "./api.js";
 import { forgetRequests, showRequest, showRequests } from "./cards.js";
+import { listenToLogs, showLogs } from "./logs.js";
+import { podChanged, podLinks, showPod } from "./pod.js";
 import * as session from "./session.js";
 
 /* ------------------------------------------------------------------ connections */
@@ -11,6 +13,8 @@ const WAY = { bridge: ["connected", "ok"], http: ["connected, no plugin", "ok", 
 
 function showLinks(links) {
   const items = [["OpenCode", WAY[links.opencode.way], links.opencode.reason], ["Slack", SLACK[links.slack.state], links.slack.reason]];
+  if (links.store.reason) items.push(["Store", ["cannot be written", "bad"], links.store.reason]);
+  podLinks(links);
   $("links").replaceChildren(
     ...items.map(([name, [text, kind, help] = ["unknown", "wait"], reason]) => {
       const item = el("li", `link ${kind}`, el("span", "name", name), " ", el("span", "state", text));
@@ -51,6 +55,7 @@ const stream = new Stream({
   session: session.showSession,
   activity: session.showActivity,
   links: showLinks,
+  pod: podChanged,
   notice(n) {
     $("notice-text").textContent = n.text;
     $("notice").hidden = false;
@@ -66,6 +71,8 @@ async function load() {
     const late = new Set(all.requests.map((r) => `${r.pod}/${r.id}`));
     showRequests([...all.requests, ...open.requests.filter((r) => !late.has(`${r.pod}/${r.id}`))]);
     session.refresh();
+    podChanged();
+    offer(await api("/api/catalog"));
   } catch (error) {
     if (error.status !== 401) say(error.message);
   }
@@ -73,19 +80,42 @@ async function load() {
 
 /* ------------------------------------------------------------------ which part is shown */
 
+// What can be chosen for a new session.
+function offer(catalog) {
+  for (const [id, list] of [["agents", catalog.agents], ["models", catalog.models]])
+    $(id).replaceChildren(
+      ...list.map((x) => {
+        const option = el("option", "", x.name);
+        option.value = x.id;
+        return option;
+      }),
+    );
+}
+
 const wide = matchMedia("(min-width: 60rem)");
 
 function show(part) {
   document.body.dataset.part = part;
+  const apart = part === "pod" || part === "logs"; // these have the page for themselves
   $("start").hidden = part !== "new" && !(part === "home" && wide.matches);
   $("session").hidden = part !== "session";
-  $("sessions").hidden = part !== "home" && !wide.matches;
+  $("sessions").hidden = apart || (part !== "home" && !wide.matches);
+  $("waiting").hidden = apart;
+  $("pod").hidden = part !== "pod";
+  $("logs").hidden = part !== "logs";
+  $("app").classList.toggle("apart", apart);
+  for (const a of $("parts").children) {
+    if (a.hash === (apart ? `#/${part}` : "#/")) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
   if (part === "new") $("new").setAttribute("aria-current", "page");
   else $("new").removeAttribute("aria-current");
 }
 
 async function route(moveFocus) {
   const [, part, pod, id] = location.hash.split("/").map(decoded);
+  showPod(part === "pod");
+  showLogs(part === "logs" ? (pod ?? "*") : undefined);
   if (part === "session" && pod && id) {
     show("session");
     if (moveFocus) $("session-title").focus();
@@ -95,7 +125,8 @@ async function route(moveFocus) {
     return;
   }
   session.chooseNone();
-  show(part === "new" ? "new" : "home");
+  show(["new", "pod", "logs"].includes(part) ? part : "home");
+  if (moveFocus && (part === "pod" || part === "logs")) $(`${part}-title`).focus();
   if (moveFocus && part === "new") $("start-prompt").focus();
 }
 
@@ -138,6 +169,7 @@ async function startSession() {
   const body = { prompt: $("start-prompt").value };
   for (const [id, name] of [["start-name", "title"], ["start-directory", "directory"], ["start-agent", "agent"], ["start-model", "model"]])
     if ($(id).value.trim()) body[name] = $(id).value.trim();
+  if ($("start-pod").value) body.pod = $("start-pod").value;
   const answer = await api("/api/sessions", body);
   $("start-prompt").value = "";
   location.hash = session.hashOf(answer.pod, answer.session_id);
@@ -172,6 +204,8 @@ function enter() {
 function leave() {
   if (!$("login").hidden) return;
   stream.close();
+  showLogs(undefined);
+  showPod(false);
   forgetRequests();
   session.showSessions([]);
   session.chooseNone();
@@ -216,6 +250,8 @@ async function begin() {
   enterSends($("start-prompt"), $("start-hint"));
   enterSends($("message"), $("message-hint"));
   session.listenToScrolling();
+  listenToLogs();
+  $("logs-form").addEventListener("submit", (event) => event.preventDefault());
   $("stop").addEventListener("click", stop);
   $("logout").addEventListener("click", () => logout().catch(() => {}).finally(leave));
   $("notice-close").addEventListener("click", () => ($("notice").hidden = true));

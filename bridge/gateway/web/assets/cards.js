@@ -205,7 +205,8 @@ function placeCard(r) {
     const later = [...$("cards").children].find((c) => Number(c.dataset.created) > r.created_ms);
     $("cards").insertBefore(card, later ?? null);
   }
-  card.querySelector(".where").textContent = r.session_title || "Untitled session";
+  const pods = new Set([...requests.values()].map((x) => x.pod));
+  card.querySelector(".where").textContent = `${r.session_title || "Untitled session"}${pods.size > 1 ? ` on ${r.pod}` : ""}`;
   if (r.state !== "deciding") return;
   setBusy(card, true);
   card.classList.add("deciding");
@@ -255,6 +256,7 @@ function drawWhich() {
     card.hidden = only !== "" && card.dataset.session !== only;
     if (card.hidden) others++;
   }
+  $("waiting").classList.toggle("none", cards.size === others);
   $("waiting-none").hidden = cards.size > others;
   $("waiting-none").textContent = others ? "Nothing in this session." : "Nothing waits for you.";
   $("waiting-others").hidden = others === 0;
@@ -268,6 +270,8 @@ export function showOnly(session) {
 
 function drawCount() {
   const pending = [...requests.values()].filter((r) => r.state === "pending").length;
+  $("parts-count").replaceChildren(String(pending), el("span", "unseen", pending === 1 ? " waits for you" : " wait for you"));
+  $("parts-count").hidden = pending === 0;
   document.title = pending ? `(${pending}) codev` : "codev";
   drawWhich();
   dispatchEvent(new CustomEvent("waiting-changed"));

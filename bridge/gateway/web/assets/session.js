@@ -1,5 +1,5 @@
 // Sessions: their list, and the output of the chosen one.
-import { $, clock, el, exact, prose, setTime } from "./text.js";
+import { $, clock, el, exact, pre, prose, setTime } from "./text.js";
 import { api } from "./api.js";
 import { showOnly, waitingIn } from "./cards.js";
 
@@ -33,7 +33,7 @@ function drawRow(s) {
   const key = keyOf(s.pod, s.id);
   let row = rows.get(key);
   if (!row) {
-    const link = el("a", "", el("span", "title"), el("span", "line", el("span", "status"), " ", el("time")));
+    const link = el("a", "", el("span", "title"), el("span", "line", el("span", "status"), " ", el("span", "pod-name"), " ", el("time")));
     row = el("li", "", link);
     rows.set(key, row);
   }
@@ -41,6 +41,7 @@ function drawRow(s) {
   const waits = waitingIn(s.pod, s.id);
   link.href = hashOf(s.pod, s.id);
   link.querySelector(".title").textContent = s.title || "Untitled session";
+  link.querySelector(".pod-name").textContent = severalPods() ? s.pod : "";
   const status = link.querySelector(".status");
   status.className = `status ${waits ? "waits" : s.status}`;
   status.textContent = waits ? "Waits for you" : statusText(s);
@@ -48,6 +49,26 @@ function drawRow(s) {
   if (key === chosen) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
   return row;
+}
+
+const pods = () => [...new Set([...sessions.values()].map((s) => s.pod))].sort();
+export const severalPods = () => pods().length > 1;
+
+// Where a new session can be begun; with one pod there is nothing to choose.
+function drawPods() {
+  const names = pods();
+  const select = $("start-pod");
+  $("start-pod-label").hidden = names.length < 2;
+  if (names.length < 2) return select.replaceChildren();
+  const before = select.value;
+  if ([...select.options].slice(1).map((o) => o.value).join("\n") === names.join("\n")) return;
+  const options = ["", ...names].map((name) => {
+    const option = el("option", "", name || "any");
+    option.value = name;
+    return option;
+  });
+  select.replaceChildren(...options);
+  select.value = names.includes(before) ? before : "";
 }
 
 export function drawSessions() {
@@ -62,6 +83,7 @@ export function drawSessions() {
   }
   $("sessions-none").hidden = want.length > 0;
   drawHead();
+  drawPods();
 }
 
 export function showSession(s) {
@@ -85,7 +107,7 @@ function drawHead() {
   $("session-title").textContent = s.title || "Untitled session";
   $("session-status").textContent = waits ? "Waits for you" : statusText(s);
   $("session-status").className = `status ${waits ? "waits" : s.status}`;
-  const facts = [s.directory, s.agent, s.model, s.cost > 0 ? `$${s.cost.toFixed(s.cost < 1 ? 3 : 2)}` : ""];
+  const facts = [severalPods() ? s.pod : "", s.directory, s.agent, s.model, s.cost > 0 ? `$${s.cost.toFixed(s.cost < 1 ? 3 : 2)}` : ""];
   $("session-facts").textContent = facts.filter(Boolean).join(" · ");
   $("stop").hidden = !["busy", "retry"].includes(s.status);
   $("session-problem").hidden = !s.status_text || s.status === "idle";
@@ -100,11 +122,12 @@ const TOOL = { running: "runs", completed: "done", error: "failed", pending: "wa
 function entryElement(e) {
   if (e.kind === "tool") {
     const status = TOOL[e.status] ? e.status : "running";
-    const line = el("p", `tool ${status}`, el("span", "unseen", `Tool, ${TOOL[status]}: `));
+    const line = el(e.output ? "summary" : "p", "", el("span", "unseen", `Tool, ${TOOL[status]}: `));
     const cut = e.text.indexOf(": ");
     if (cut > 0) line.append(el("span", "name", e.text.slice(0, cut)), " ", el("code", "", exact(e.text.slice(cut + 2))));
     else line.append(el("span", "name", e.text));
-    return line;
+    if (!e.output) return el("div", `tool ${status}`, line);
+    return el("details", `tool ${status}`, line, pre("What it printed", exact(e.output)));
   }
   if (e.kind === "error") return el("p", "failure", el("span", "unseen", "Error: "), e.text);
   if (e.kind === "milestone") return el("p", "milestone", e.text);
@@ -113,9 +136,17 @@ function entryElement(e) {
   return block;
 }
 
-// Parts of one message are in the order of their ids: a text that is still being written may be
-// heard of after the tool that follows it.
-const comesBefore = (a, b) => (a.message_id && a.message_id === b.message_id && a.id && b.id ? a.id < b.id : a.n < b.n);
+// OpenCode's ids sort by time: a text that is still being written may be heard of after the tool
+// that follows it. What is of no message (an error) stays where it was heard.
+const comesBefore = (a, b) => a.message_id < b.message_id || (a.message_id === b.message_id && a.id <= b.id);
+
+function place(box, e, fresh) {
+  const parts = e.message_id ? [...box.children].filter((c) => entries.get(Number(c.dataset.n))?.entry.message_id) : [];
+  const earlier = parts.findLast((c) => comesBefore(entries.get(Number(c.dataset.n)).entry, e));
+  if (parts.length === 0 || earlier === parts.at(-1)) box.append(fresh);
+  else if (earlier) earlier.after(fresh);
+  else box.prepend(fresh);
+}
 
 function drawEntry(e) {
   if (e.kind === "text" && !e.text.trim()) return;
@@ -123,12 +154,14 @@ function drawEntry(e) {
   const fresh = entryElement(e);
   fresh.dataset.n = e.n;
   const old = entries.get(e.n)?.element;
-  if (old) old.replaceWith(fresh);
-  else {
+  if (old) {
+    if (old.open && fresh.tagName === "DETAILS") fresh.open = true;
+    const held = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    if (held) fresh.querySelector("summary")?.focus();
+  } else {
     box.querySelector(".calm")?.remove();
-    const earlier = [...box.children].reverse().find((c) => comesBefore(entries.get(Number(c.dataset.n)).entry, e));
-    if (earlier) earlier.after(fresh);
-    else box.prepend(fresh);
+    place(box, e, fresh);
   }
   entries.set(e.n, { entry: e, element: fresh });
 }
@@ -168,7 +201,8 @@ export async function choose(pod, id) {
   $("transcript").replaceChildren();
   entries.clear();
   for (const e of answer.transcript) drawEntry(e);
-  if (!entries.size) $("transcript").append(el("p", "calm", "No output since the gateway started."));
+  $("session-partly").hidden = answer.whole;
+  if (!entries.size) $("transcript").append(el("p", "calm", "No output yet."));
   drawSessions();
   scroll();
   return true;
