@@ -169,7 +169,7 @@ int main(int argc, char **argv)
         return status;
     /* Whoever could read this memory could answer the agent's permission requests. */
     (void)prctl(PR_SET_DUMPABLE, 0);
-    if (secrets_take(&secrets, &e) < 0) {
+    if (secrets_take(SECRET_FOR_PROBES, &secrets, &e) < 0) {
         log_error("%s", e.message);
         return 1;
     }

@@ -134,12 +134,15 @@ static int take_environment(struct secrets *s, const char *name, struct error *e
     return r < 0 ? error_set_errno(e, r, "cannot keep the secrets") : 0;
 }
 
-int secrets_take(struct secrets *ret, struct error *e)
+int secrets_take(int readers, struct secrets *ret, struct error *e)
 {
     struct secrets s = { 0 };
     int r = take_pipe(&s, e);
     for (const struct secret_spec *spec = secret_table; r == 0 && spec->name; spec++)
-        r = take_environment(&s, spec->name, e);
+        if (spec->readers & readers)
+            r = take_environment(&s, spec->name, e);
+        else /* nor does it matter whether its file can be read */
+            (void)unsetenv(spec->name);
     if (r < 0) {
         secrets_release(&s);
         return r;

@@ -51,8 +51,9 @@ struct secrets {
 };
 
 /* For a service: reads what CODEV_SECRETS_FD names, closes it and unsets the variable; then adds
- * each table entry that stands in the environment (or in the file that <NAME>_FILE names) and was
- * not handed over, and unsets that too. Works without a supervisor, then. 0 or -errno with `e`. */
-int secrets_take(struct secrets *ret, struct error *e);
+ * each table entry that one of `readers` (enum secret_for, or-ed) may have, that stands in the
+ * environment (or in the file that <NAME>_FILE names) and was not handed over, and unsets all of
+ * the table. Works without a supervisor, then. 0 or -errno with `e`. */
+int secrets_take(int readers, struct secrets *ret, struct error *e);
 const char *secrets_get(const struct secrets *s, const char *name); /* NULL: none */
 void secrets_release(struct secrets *s);                            /* wipes, then frees */

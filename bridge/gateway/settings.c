@@ -127,7 +127,7 @@ static int check_url(const struct settings *s, struct error *e)
 int gateway_settings_read(struct gateway_settings *ret, struct error *e)
 {
     *ret = (struct gateway_settings){ .s.version = CODEV_VERSION };
-    int r = secrets_take(&ret->secrets, e);
+    int r = secrets_take(SECRET_FOR_GATEWAY, &ret->secrets, e);
     if (r < 0)
         return r;
     read_texts(&ret->s);

@@ -90,7 +90,7 @@ static void read_token_file(struct settings *s, const char *path)
 static int take_secrets(struct settings *s, struct error *e)
 {
     struct secrets secrets = { 0 };
-    int r = secrets_take(&secrets, e);
+    int r = secrets_take(SECRET_FOR_PREPARE, &secrets, e);
     if (r < 0)
         return r;
     const char *token = secrets_get(&secrets, "CODEV_GIT_TOKEN");

@@ -491,7 +491,7 @@ START_TEST(each_service_gets_its_own_secrets_only)
     ck_assert_ptr_null(env_get(&gateway, "SLACK_BOT_TOKEN"));
     ck_assert_int_eq(setenv("CODEV_SECRETS_FD", env_get(&gateway, "CODEV_SECRETS_FD"), 1), 0);
     struct secrets got = { 0 };
-    ck_assert_int_eq(secrets_take(&got, NULL), 0);
+    ck_assert_int_eq(secrets_take(SECRET_FOR_GATEWAY, &got, NULL), 0);
     ck_assert_uint_eq(got.count, 3);
     ck_assert_str_eq(secrets_get(&got, "SLACK_BOT_TOKEN"), "xoxb");
     ck_assert_str_eq(secrets_get(&got, "CODEV_BRIDGE_TOKEN"), "bridge");
@@ -500,7 +500,7 @@ START_TEST(each_service_gets_its_own_secrets_only)
     ck_assert_int_eq(hand_over(&s, both, &opencode), 0);
     ck_assert_str_eq(env_get(&opencode, "OPENCODE_SERVER_PASSWORD"), "pass");
     ck_assert_int_eq(setenv("CODEV_SECRETS_FD", env_get(&opencode, "CODEV_SECRETS_FD"), 1), 0);
-    ck_assert_int_eq(secrets_take(&got, NULL), 0);
+    ck_assert_int_eq(secrets_take(SECRET_FOR_OPENCODE, &got, NULL), 0);
     ck_assert_uint_eq(got.count, 1);
     ck_assert_str_eq(secrets_get(&got, "CODEV_BRIDGE_TOKEN"), "bridge");
     secrets_release(&got);
