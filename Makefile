@@ -12,6 +12,7 @@ include mk/deps.mk
 include mk/check.mk
 include mk/fuzz.mk
 include mk/install.mk
+include mk/container.mk
 
 .PHONY: all help programs unit-bins clean
 all: programs plugin ## build every program and the bridge plugin

@@ -27,7 +27,7 @@ run_file() { # FILE NUMBER
 	[ $status -eq 0 ] || [ $bad -gt 0 ] || bad=1
 	{
 		printf '  E2E     %-40s %s passed, %s failed, %s skipped, %s s\n' "$file" "${p:-0}" "$bad" "${s:-0}" $((SECONDS - start))
-		grep -E "# (SKIP|seed|killed|warm|stop with)" "$log" | sed 's/^ *//'
+		grep -E "# (SKIP|seed|killed|warm|stop with|figure:)" "$log" | sed 's/^ *//'
 		[ $bad -eq 0 ] || grep -vE '^ *(#  *)?$' "$log" | tail -150
 	} >"$log.report"
 	flock "$work" cat "$log.report"

@@ -32,7 +32,7 @@ export function makeAiDev(dir, { withPlugin = true } = {}) {
 
 // The clone that a pod would make, prepared once per test run and copied: npm runs once.
 let golden;
-function goldenCheckout() {
+export function goldenCheckout() {
   if (golden) return golden;
   const dir = tempDir("golden");
   const bare = makeAiDev(dir);
