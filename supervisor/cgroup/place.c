@@ -100,6 +100,15 @@ static bool lists_us(const char *dir)
     return false;
 }
 
+/* In the machine's root group, which has everybody in it and takes long to list, these are missing;
+ * it has no use for us. */
+static bool has(const char *dir, const char *file)
+{
+    char path[CGROUP_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    return access(path, F_OK) == 0;
+}
+
 /* After an exec of PID 1 itself it is in its leaf already. */
 static void up_from_leaf(char dir[CGROUP_PATH_MAX])
 {
@@ -121,10 +130,13 @@ int cgroup_place_find(struct cgroup_place *ret)
         return r;
     cgroup_place_parse(text, &mounts, ret);
     mount_table_release(&mounts);
-    char *const dirs[] = { ret->v2, ret->v1_memory, ret->v1_pids };
-    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-        if (*dirs[i] && !lists_us(dirs[i]))
-            *dirs[i] = '\0';
+    if (*ret->v1_memory && !lists_us(ret->v1_memory))
+        ret->v1_memory[0] = '\0';
+    if (*ret->v1_pids && (!has(ret->v1_pids, "pids.max") || !lists_us(ret->v1_pids)))
+        ret->v1_pids[0] = '\0';
+    /* Of version 2 the root stays: whoever would use it says why not (cgroup_tree_open()). */
+    if (*ret->v2 && has(ret->v2, "cgroup.events") && !lists_us(ret->v2))
+        ret->v2[0] = '\0';
     up_from_leaf(ret->v2);
     return 0;
 }
