@@ -139,8 +139,10 @@ static void on_helper_end(struct helper *h, bool complete)
     bool ledger_only = sv->phase != PHASE_BOOT;
     if (!complete && sv->phase != PHASE_STOPPING)
         say(sv, ledger_only ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
-            ledger_only ? "the boot ledger was not written: the state folder does not answer"
-                        : "the check of the volumes did not come to its end");
+            ledger_only
+                ? "the boot ledger was not written: its writer was killed, or the state folder does not "
+                  "answer"
+                : "the check of the volumes did not come to its end");
     if (!ledger_only)
         judged(sv);
 }

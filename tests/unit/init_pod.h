@@ -376,6 +376,24 @@ static inline int pod_stop(struct pod *p, uint64_t ms)
     return pod_wait(p, ms);
 }
 
+/* The guard of a service, as this machine numbers it; 0: there is none. */
+static inline pid_t pod_guard(const struct pod *p, const char *service)
+{
+    char path[96], wanted[32], *next = NULL;
+    _cleanup_free_ char *children = NULL;
+    (void)snprintf(wanted, sizeof wanted, "g:%.13s\n", service);
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)p->pid1, (int)p->pid1);
+    if (file_read(path, 65536, &children, NULL) == 0)
+        next = children;
+    for (const char *pid; next && (pid = strsep(&next, " "));) {
+        _cleanup_free_ char *name = NULL;
+        (void)snprintf(path, sizeof path, "/proc/%s/comm", pid);
+        if (*pid && file_read(path, 64, &name, NULL) == 0 && strcmp(name, wanted) == 0)
+            return (pid_t)strtol(pid, NULL, 10);
+    }
+    return 0;
+}
+
 static inline void pod_release(struct pod *p)
 {
     if (p->outer > 0) {

@@ -728,13 +728,10 @@ START_TEST(a_held_guard_hides_no_death)
     char path[64], text[64] = "";
     start(s, 1);
     POD_EVENTUALLY(&pod, pod_state("svc", "ready"));
-    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pod.pid1, (int)pod.pid1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
-    (void)close(fd);
-    pid_t guard = (pid_t)strtol(text, NULL, 10);
+    pid_t guard = pod_guard(&pod, "svc");
+    ck_assert_int_gt(guard, 0);
     (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)guard, (int)guard);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
     (void)close(fd);
     ck_assert_int_eq(kill(guard, SIGSTOP), 0);
