@@ -6,6 +6,7 @@
 #include "base/core/log.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,14 +40,37 @@ int gitrepo_start(const char *ca_file, struct error *e)
     return 0;
 }
 
+static int is_link(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    if (flag == FTW_D && ftw->level == 1 && strcmp(path + ftw->base, "hooks") == 0)
+        return FTW_SKIP_SUBTREE; /* libgit2 runs none */
+    return flag == FTW_SL || flag == FTW_SLN ? FTW_STOP : FTW_CONTINUE;
+}
+
+/* Whatever is in .git may be anybody's work, and libgit2 writes where it leads. */
+static int check_folder(const char *git, struct error *e)
+{
+    _cleanup_free_ char *common = path_join(git, "commondir");
+    struct stat st;
+    if (!common || lstat(git, &st) < 0)
+        return error_set_errno(e, common ? -errno : -ENOMEM, "cannot look at %s", git);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(e, -ENOTDIR, "%s is not a folder but leads elsewhere", git);
+    if (lstat(common, &st) == 0)
+        return error_set(e, -ENOTDIR, "%s leads elsewhere", common);
+    int r = nftw(git, is_link, 16, FTW_PHYS | FTW_ACTIONRETVAL);
+    if (r < 0)
+        return error_set_errno(e, -errno, "cannot look through %s", git);
+    return r > 0 ? error_set(e, -ENOTDIR, "a link in %s leads elsewhere", git) : 0;
+}
+
 int gitrepo_open(const char *path, git_repository **ret, struct error *e)
 {
     _cleanup_free_ char *git = path_join(path, ".git");
-    struct stat st;
-    if (!git || lstat(git, &st) < 0)
-        return error_set_errno(e, git ? -errno : -ENOMEM, "cannot look at %s/.git", path);
-    if (!S_ISDIR(st.st_mode))
-        return error_set(e, -ENOTDIR, "%s is not a folder but leads elsewhere", git);
+    int r = git ? check_folder(git, e) : error_set_errno(e, -ENOMEM, "cannot open the checkout");
+    if (r < 0)
+        return r;
     git_repository *repo = NULL;
     if (git_repository_open_ext(&repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) < 0 ||
         git_repository_set_workdir(repo, path, 0) < 0) {

@@ -13,7 +13,8 @@ int gitrepo_failed(struct error *e, const char *what);
 
 /* Opens the checkout at `path` with `path` itself as its working folder: .git/config may be
  * anybody's work, and its core.worktree would have us write elsewhere. -ENOTDIR where .git is no
- * plain folder: a link or a file would lead elsewhere too. Else -EIO with `e`. */
+ * plain folder, or has a link or a commondir in it: these lead elsewhere too. Else -EIO with `e`.
+ */
 int gitrepo_open(const char *path, git_repository **ret, struct error *e);
 
 /* Callbacks for credentials and progress; `remote` is the payload and must outlive them. */

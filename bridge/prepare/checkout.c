@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/git/git.h"
+#include "bridge/prepare/running.h"
 
 #include <errno.h>
 #include <string.h>
@@ -96,6 +97,12 @@ int step_update(struct prepare *p)
     struct error e = ERROR_INIT;
     if (!gitrepo_is(s->repo_path)) {
         report_note(p->report, "%s is no git checkout: used as it is, not updated", s->repo_path);
+        return 0;
+    }
+    /* What is looked at must still be there when libgit2 writes. */
+    if (*s->trust_dir && opencode_runs()) {
+        report_note(p->report, "%s was not updated: OpenCode runs; the pod's next start does it",
+                    s->repo_path);
         return 0;
     }
     int r = step_lock(p, &e);

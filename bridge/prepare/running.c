@@ -1,16 +1,22 @@
 #include "bridge/prepare/running.h"
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/control.h"
 #include "base/core/log.h"
 #include "base/json/json.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
-#define ASK_MS 2000
+#define ASK_MS   2000
+#define STOP_MS  60000
+#define RETRY_MS 100
 
-bool opencode_runs(void)
+enum answer { RUNS_NOT, RUNS, STOPS };
+
+static enum answer look(void)
 {
     const char *const words[] = { "status", NULL };
     struct error e = ERROR_INIT;
@@ -19,7 +25,7 @@ bool opencode_runs(void)
     const cJSON *s;
     int r = control_call(words, ASK_MS, &answer, &e);
     if (r == -ENOENT)
-        return false; /* no PID 1 of ours here */
+        return RUNS_NOT; /* no PID 1 of ours here */
     if (r == 0)
         r = json_parse(&status, buf_str(&answer), answer.len, &e);
     if (r == 0 && !json_arr(status, "services"))
@@ -27,10 +33,23 @@ bool opencode_runs(void)
     if (r < 0) {
         log_warn("⚠️ PID 1 does not say whether OpenCode runs (%s): taken as running",
                  e.message);
-        return true;
+        return RUNS;
     }
-    cJSON_ArrayForEach (s, json_arr(status, "services"))
-        if (strcmp(json_str(s, "name", ""), "opencode") == 0)
-            return json_int(s, "pid", 0) > 0;
-    return false;
+    cJSON_ArrayForEach (s, json_arr(status, "services")) {
+        if (strcmp(json_str(s, "name", ""), "opencode") != 0)
+            continue;
+        if (strcmp(json_str(s, "state", ""), "stopping") == 0)
+            return STOPS; /* what it left behind may outlive it by a moment */
+        return json_int(s, "pid", 0) > 0 ? RUNS : RUNS_NOT;
+    }
+    return RUNS_NOT;
+}
+
+bool opencode_runs(void)
+{
+    uint64_t deadline = clock_mono_ms() + STOP_MS;
+    enum answer answer;
+    while ((answer = look()) == STOPS && clock_mono_ms() < deadline)
+        (void)poll(NULL, 0, RETRY_MS);
+    return answer != RUNS_NOT;
 }
