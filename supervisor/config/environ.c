@@ -27,6 +27,7 @@ static const char *const steering[] = {
     "SHELL",       /* what the agent's commands run in */
     "GIT_",        /* GIT_SSH_COMMAND, GIT_EXTERNAL_DIFF and their like are run */
     "npm_config_", /* script-shell, node-options, userconfig */
+    "SSL_CERT_",   /* whom TLS takes for plugin.url, and sends its token */
 };
 
 static bool steers(const char *name)

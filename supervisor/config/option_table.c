@@ -57,7 +57,7 @@ const struct setting option_table[] = {
                        .help =
                            "Extra environment, lines `export K=V` or `K=V`. Read, never executed. The agent can "
                            "write it: what would steer OpenCode itself or the plugin's build (`PATH`, "
-                           "`LD_*`, `NODE_*`, `BUN_*`, `OPENCODE_*`, `XDG_*`, `GIT_*`, `npm_config_*`) is "
+                           "`LD_*`, `NODE_*`, `BUN_*`, `OPENCODE_*`, `XDG_*`, `GIT_*`, `npm_config_*`, `SSL_CERT_*`) is "
                            "not taken from it." },
     [OPT_WATCH_CONFIG] = { .key = "watch_config",
                            .variable = "CODEV_WATCH_CONFIG",
