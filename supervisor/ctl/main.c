@@ -37,7 +37,7 @@ static const struct command commands[] = {
     { "accept", NULL, ctl_exec_accept, "", 0, 0, "[OPTIONS]", "test the eleven criteria" },
     { "plugin", ctl_plugin, NULL, "j", 1, 1, "status|install",
       "the bridge plugin: how it is, or put it in its place" },
-    { "trust", ctl_trust, NULL, "jN", 0, 1, "[plugin|config|all] [--now]",
+    { "trust", ctl_trust, NULL, "jN", 0, 2, "[plugin|config|all] [ID] [--now]",
       "what changed in what OpenCode loads since it was accepted; accept it" },
     { "config", NULL, ctl_exec_config, "", 0, 0, "[--json]",
       "the settings in effect, and where each came from" },
