@@ -103,13 +103,16 @@ static int write_inline(const struct settings *s, const struct source *custom, c
     return 0;
 }
 
-/* opencode.json, and OPENCODE_CONFIG to name it, when there is something to say in it. */
+/* opencode.json, and OPENCODE_CONFIG to name it, when there is something to say in it. It lies in
+ * a folder that OpenCode may read: a file that is replaced while OpenCode runs is another file,
+ * which its sandbox knows nothing of. */
 static int write_entry(const struct settings *s, const struct sources *all, const char *entry,
                        struct buf *env, struct report *report, struct error *e)
 {
     const struct source *custom = custom_source(all);
     bool bad = custom && custom->state == SOURCE_BAD;
-    _cleanup_free_ char *path = path_join(s->runtime_dir, "opencode.json");
+    _cleanup_free_ char *folder = path_join(s->runtime_dir, "xdg-config");
+    _cleanup_free_ char *path = folder ? path_join(folder, "opencode.json") : NULL;
     if (!path)
         return error_set_errno(e, -ENOMEM, "opencode.json");
     if (bad)
@@ -121,9 +124,11 @@ static int write_entry(const struct settings *s, const struct sources *all, cons
         (void)unlink(path);
         return 0;
     }
-    _cleanup_free_ char *folder = s->accepted ? path_join(s->runtime_dir, "xdg-config") : NULL;
     _cleanup_free_ char *guard = NULL;
-    int r = folder ? guard_write(folder, &guard, e) : 0;
+    int r = file_mkdir_p(folder, 0755);
+    if (r < 0)
+        return error_set_errno(e, r, "cannot make %s", folder);
+    r = s->accepted ? guard_write(folder, &guard, e) : 0;
     if (r < 0)
         return r;
     /* Instructions are words, which harm nobody: those of the working folder go on to count. */

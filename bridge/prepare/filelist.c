@@ -40,6 +40,7 @@ static int append(struct filelist *l, char *path, char *from, const struct stat 
     struct filelist_entry entry = {
         .path = path,
         .from = from,
+        .link = S_ISLNK(st->st_mode),
         .ino = st->st_ino,
         .size = (uint64_t)st->st_size,
         .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000U + (uint64_t)st->st_mtim.tv_nsec,
@@ -87,6 +88,8 @@ static bool skipped(const char *name, unsigned flags, bool top)
 {
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return true;
+    if (top && (flags & FILELIST_DIST) && strcmp(name, "dist") == 0)
+        return false;
     return top && (((flags & FILELIST_SOURCES) && IN(not_sources, name)) ||
                    ((flags & FILELIST_CONFIG) && IN(not_config, name)) ||
                    ((flags & FILELIST_MODULES) && IN(not_modules, name)) ||
@@ -202,20 +205,15 @@ const struct filelist_entry *filelist_find(const struct filelist *l, const char 
     return l->count ? bsearch(&key, l->entries, l->count, sizeof key, by_path) : NULL;
 }
 
-static bool is_link(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
-}
-
-/* The contents; of a link that is listed as one, its target after a line that no file begins with
- * by chance. */
-static int read_entry(const struct filelist_entry *entry, bool follow, char **ret, size_t *len)
+/* No file begins with such a line by chance. */
+int filelist_read(const struct filelist_entry *entry, size_t max, char **ret, size_t *len)
 {
     char target[PATH_MAX];
-    ssize_t n = follow ? -1 : readlink(entry->from, target, sizeof target);
+    if (!entry->link)
+        return file_read(entry->from, max, ret, len);
+    ssize_t n = readlink(entry->from, target, sizeof target);
     if (n < 0)
-        return file_read(entry->from, (size_t)FILELIST_BYTES, ret, len);
+        return errno == EINVAL ? -EAGAIN : -errno; /* no link any more */
     int size = asprintf(ret, "codev symbolic link\n%.*s", (int)n, target);
     if (size < 0)
         return -ENOMEM;
@@ -223,21 +221,14 @@ static int read_entry(const struct filelist_entry *entry, bool follow, char **re
     return 0;
 }
 
-static int hash_entry(struct filelist_entry *entry, bool follow, struct error *e)
+static int hash_entry(struct filelist_entry *entry, struct error *e)
 {
     _cleanup_free_ char *data = NULL;
     size_t len = 0;
-    int r = read_entry(entry, follow, &data, &len);
+    int r = filelist_read(entry, (size_t)FILELIST_BYTES, &data, &len);
     if (r == 0)
         r = gitrepo_hash(data, len, entry->hash);
     return r < 0 ? error_set_errno(e, r, "cannot read %s", entry->from) : 0;
-}
-
-/* Was its hash taken from a link followed? Lists are all of one kind; see filelist_walk's flags. */
-static bool follows(const struct filelist_entry *entry)
-{
-    struct stat st;
-    return is_link(entry->from) && stat(entry->from, &st) == 0 && st.st_ino == entry->ino;
 }
 
 static int take_id(struct filelist *l, struct error *e)
@@ -274,7 +265,7 @@ int filelist_hash(struct filelist *l, const struct filelist *known, struct error
             memcpy(entry->hash, old->hash, sizeof entry->hash);
             continue;
         }
-        int r = hash_entry(entry, follows(entry), e);
+        int r = hash_entry(entry, e);
         if (r < 0)
             return r;
     }
@@ -373,6 +364,55 @@ int filelist_put(const char *path, const char *text, size_t len)
     return fd < 0 ? -errno : fd_write_all(fd, text, len);
 }
 
+/* Does a link of that name, with that text, lead out? By its text alone: ".." may only come first,
+ * since behind another link it is not what it seems. */
+static bool leads_out(const char *path, const char *target)
+{
+    bool down = false;
+    int depth = 0;
+    for (const char *p = path; *p; p++)
+        depth += *p == '/';
+    if (*target == '/')
+        return true;
+    for (const char *at = target; *at;) {
+        size_t n = strcspn(at, "/");
+        bool up = n == 2 && strncmp(at, "..", 2) == 0;
+        if (up && (down || --depth < 0))
+            return true;
+        down |= !up && n > 0 && !(n == 1 && *at == '.');
+        at += n + (at[n] == '/');
+    }
+    return false;
+}
+
+bool filelist_leads_out(const struct filelist_entry *entry)
+{
+    char target[PATH_MAX];
+    ssize_t n = entry->link ? readlink(entry->from, target, sizeof target - 1) : -1;
+    if (n < 0)
+        return false;
+    target[n] = '\0';
+    return leads_out(entry->path, target);
+}
+
+/* As a link again. `text` is filelist_read's. */
+static int put_link(const char *text, const struct filelist_entry *entry, const char *path)
+{
+    const char *target = strchr(text, '\n') + 1;
+    return leads_out(entry->path, target) || symlink(target, path) == 0 ? 0 : -errno;
+}
+
+/* A program stays one; what else its mode says is not ours to keep. */
+static int put_file(const char *data, size_t len, const struct filelist_entry *entry,
+                    const char *path)
+{
+    struct stat st;
+    int r = filelist_put(path, data, len);
+    if (r == 0 && stat(entry->from, &st) == 0 && (st.st_mode & 0100) && chmod(path, 0755) < 0)
+        r = -errno;
+    return r;
+}
+
 static int copy_entry(const struct filelist_entry *entry, const char *to, struct error *e)
 {
     _cleanup_free_ char *data = NULL;
@@ -381,10 +421,10 @@ static int copy_entry(const struct filelist_entry *entry, const char *to, struct
     size_t len = 0;
     if (!path)
         return error_set_errno(e, -ENOMEM, "copy");
-    int r = file_read(entry->from, (size_t)FILELIST_BYTES, &data, &len);
+    int r = filelist_read(entry, (size_t)FILELIST_BYTES, &data, &len);
     if (r == 0 && *entry->hash)
         r = gitrepo_hash(data, len, hash);
-    if (r == 0 && strcmp(hash, entry->hash) != 0)
+    if (r == -EAGAIN || (r == 0 && strcmp(hash, entry->hash) != 0))
         return error_set(e, -EAGAIN, "%s changes while it is read", entry->from);
     char *slash = strrchr(path, '/');
     if (r == 0) {
@@ -393,7 +433,7 @@ static int copy_entry(const struct filelist_entry *entry, const char *to, struct
         *slash = '/';
     }
     if (r == 0)
-        r = filelist_put(path, data, len);
+        r = entry->link ? put_link(data, entry, path) : put_file(data, len, entry, path);
     return r < 0 ? error_set_errno(e, r, "cannot copy %s to %s", entry->from, path) : 0;
 }
 
@@ -410,8 +450,7 @@ int filelist_copy(const struct filelist *l, const char *to, bool durable, struct
     if (r < 0)
         return error_set_errno(e, r, "cannot make %s", fresh);
     for (size_t i = 0; r == 0 && i < l->count; i++)
-        if (follows(&l->entries[i]) || !is_link(l->entries[i].from))
-            r = copy_entry(&l->entries[i], fresh, e);
+        r = copy_entry(&l->entries[i], fresh, e);
     _cleanup_fd_ int fd = r < 0 ? -1 : open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r == 0 && (fd < 0 || (durable && syncfs(fd) < 0) || file_remove_tree(to) < 0 ||
                    rename(fresh, to) < 0))

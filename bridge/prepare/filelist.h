@@ -11,6 +11,7 @@
 struct filelist_entry {
     char *path; /* relative */
     char *from; /* where the file lies; NULL in a list that was loaded */
+    bool link;  /* listed as one: what counts is what it leads to, by name */
     uint64_t ino, size, mtime_ns;
     char hash[41]; /* as git's blob id; "": not yet known */
 };
@@ -32,6 +33,7 @@ enum filelist_flags {
     FILELIST_CONFIG = 1 << 2,  /* not what OpenCode's npm makes at the top */
     FILELIST_MODULES = 1 << 3, /* a node_modules: not the link to our plugin */
     FILELIST_NO_CONFIG_FILES = 1 << 4, /* not opencode.json and its kind at the top */
+    FILELIST_DIST = 1 << 5,            /* with FILELIST_SOURCES: dist is a source, too */
 };
 
 /* At most that much in one list; -E2BIG beyond. */
@@ -54,9 +56,16 @@ int filelist_hash(struct filelist *l, const struct filelist *known, struct error
 int filelist_load(const char *path, struct filelist *ret);
 int filelist_save(const char *path, const struct filelist *l, struct error *e);
 
+/* What its hash is of: the contents; of a link that is listed as one, a line that says so and its
+ * target. -EFBIG over `max`. */
+int filelist_read(const struct filelist_entry *entry, size_t max, char **ret, size_t *len);
+
+/* Does this link lead out of the folder whose list it is in? */
+bool filelist_leads_out(const struct filelist_entry *entry);
+
 /* Copies the files to the new folder `to` by way of `to`.new, so that `to` is whole or not there.
- * A file that no longer has its hash: -EAGAIN. Links are left out. `durable`: on disk before it has
- * its name. */
+ * A file that no longer has its hash: -EAGAIN. Links that lead out are left out. `durable`: on disk
+ * before it has its name. */
 int filelist_copy(const struct filelist *l, const char *to, bool durable, struct error *e);
 
 /* Writes a new file without a sync: for folders that are made anew at each start. */

@@ -3,9 +3,10 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/prepare/closed.h"
+#include "bridge/prepare/confine.h"
 #include "bridge/prepare/npm_env.h"
 #include "bridge/prepare/npm_output.h"
-#include "bridge/prepare/npm_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,7 @@ static void end_group(int signal)
 
 static _Noreturn void exec_npm(const struct npm_job *job, char **env)
 {
-    const char *program = job->program ? job->program : "npm";
+    const char *program = job->closed ? job->closed->npm : job->program ? job->program : "npm";
     const char *argv[24] = { program };
     size_t n = 1;
     for (size_t i = 0; job->args[i] && n < ARRAY_SIZE(argv) - 1; i++)
@@ -36,7 +37,7 @@ static _Noreturn void exec_npm(const struct npm_job *job, char **env)
     for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
         (void)signal(defaults[i], SIG_DFL);
     errno = 0;
-    if (chdir(job->plugin) == 0 && npm_sandbox_enter(job->sandbox, env))
+    if (chdir(job->plugin) == 0 && confine_enter(job->sandbox, env))
         (void)execvpe(program, (char *const *)(uintptr_t)argv, env);
     _exit(errno == ENOENT ? 127 : 126);
 }
@@ -137,7 +138,8 @@ int npm_run(const struct npm_job *job, struct error *e)
         return error_set_errno(e, -errno, "cannot make a pipe");
     _cleanup_fd_ int err_read = err[0];
     _cleanup_fd_ int err_write = err[1];
-    _cleanup_(npm_env_free) char **env = npm_env(job->cache_folder);
+    _cleanup_(npm_env_free) char **own = job->closed ? NULL : npm_env(job->cache_folder);
+    char **env = job->closed ? job->closed->env : own;
     if (!env)
         return error_set_errno(e, -ENOMEM, "%s", job->what);
     log_info("running %s", job->what);

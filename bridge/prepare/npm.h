@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-struct npm_sandbox;
+struct closed;
+struct confine;
 struct npm_job {
     const char *program;      /* NULL: npm */
     const char *plugin;       /* its working folder */
@@ -14,8 +15,9 @@ struct npm_job {
     const char *what;         /* for messages: "npm ci" */
     uint64_t deadline_ms;     /* clock_mono_ms() */
     const char *cache_folder; /* npm's cache when the home is not writable; may be NULL */
-    const struct npm_sandbox *sandbox;
-    int close_in_child; /* a descriptor that must not outlive us in npm (the lock); -1 */
+    const struct confine *sandbox;
+    const struct closed *closed; /* its npm and its environment; NULL: npm of PATH */
+    int close_in_child;          /* a descriptor that must not outlive us in npm (the lock); -1 */
 };
 
 /* 0, or -ETIMEDOUT, -ENOENT (no npm), -ECHILD (it failed) with `e` saying why in one line. */

@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct closed;
 struct prepare {
     const struct settings *settings;
+    const struct closed *closed; /* where and by what is built; NULL: in place, by npm of PATH */
     struct report *report;
     struct package package;
     uint64_t deadline_ms;   /* of everything together, clock_mono_ms() */

@@ -6,8 +6,8 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/json/json.h"
+#include "bridge/prepare/confine.h"
 #include "bridge/prepare/npm.h"
-#include "bridge/prepare/npm_sandbox.h"
 #include "bridge/prepare/package.h"
 #include "bridge/prepare/stamp.h"
 
@@ -173,11 +173,11 @@ static bool loads(const struct settings *s, const char *file, struct error *e)
         "console.error(e.name+': '+e.message);process.exit(1)})"
         ".then(()=>process.exit(0))";
     const char *const args[] = { "-e", script, file, NULL };
-    _cleanup_(npm_sandbox_release) struct npm_sandbox sandbox = { 0 };
+    _cleanup_(confine_release) struct confine sandbox = { 0 };
     size_t n = strlen(file);
     if (n < 3 || (strcmp(file + n - 3, ".js") != 0 && strcmp(file + n - 4, ".mjs") != 0))
         return true;
-    if (npm_sandbox_read(&sandbox, e) < 0)
+    if (confine_read(&sandbox, "build", e) < 0)
         return false;
     const struct npm_job job = {
         .program = "node",

@@ -4,6 +4,7 @@
 #include "base/core/control.h"
 #include "base/core/jsonw.h"
 #include "base/core/log.h"
+#include "base/core/visible.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -22,12 +23,23 @@ static const char *const state_names[] = {
 };
 _Static_assert(ARRAY_SIZE(state_names) == PLUGIN_MAX, "a name for every state");
 
+/* Names of files and what programs said may be anybody's words; people read them on a terminal. */
+__attribute__((format(printf, 3, 0))) static void put_text(char *out, size_t size, const char *fmt,
+                                                           va_list ap)
+{
+    char text[2048];
+    _cleanup_buf_ struct buf seen = BUF_INIT;
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    visible_put(&seen, text, strlen(text), 0);
+    (void)snprintf(out, size, "%s", buf_str(&seen));
+}
+
 void report_note(struct report *r, const char *fmt, ...)
 {
     char text[sizeof r->notes[0]];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    put_text(text, sizeof text, fmt, ap);
     va_end(ap);
     log_warn("⚠️ %s", text);
     if (r->note_count < REPORT_NOTES)
@@ -39,7 +51,7 @@ void report_trust(struct report *r, enum trust_kind kind, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(r->trust[kind], sizeof r->trust[kind], fmt, ap);
+    put_text(r->trust[kind], sizeof r->trust[kind], fmt, ap);
     va_end(ap);
     log_warn("⚠️ %s", r->trust[kind]);
 }
@@ -49,7 +61,7 @@ void report_state(struct report *r, enum plugin_state state, const char *fmt, ..
     r->state = state;
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(r->reason, sizeof r->reason, fmt, ap);
+    put_text(r->reason, sizeof r->reason, fmt, ap);
     va_end(ap);
 }
 

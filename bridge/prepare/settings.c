@@ -140,7 +140,7 @@ static void read_paths(struct settings *s)
     s->link_path = path_join(config, "opencode/node_modules/@opencode/bridge-plugin");
     s->directory = copy_path(env_or("CODEV_OPENCODE_DIRECTORY", src));
     /* What an earlier run of ours may have set for OpenCode is not the user's. */
-    _cleanup_free_ char *our_config = path_join(s->runtime_dir, "opencode.json");
+    _cleanup_free_ char *our_config = path_join(s->runtime_dir, "xdg-config/opencode.json");
     _cleanup_free_ char *our_home = path_join(s->runtime_dir, "xdg-config");
     const char *xdg = env_or("XDG_CONFIG_HOME", config), *user = env_or("OPENCODE_CONFIG", "");
     if (!our_config || !our_home)
@@ -164,12 +164,12 @@ static bool asks_for_trust(void)
 
 /* Accepted copies are of use only where the agent cannot write: in our state folder, with OpenCode
  * in a sandbox. */
-static char *trust_dir(void)
+static char *trust_dir(const char *name)
 {
     const char *state = env_or("CODEV_STATE_DIR", NULL);
     if (!state || !asks_for_trust() || !kernel_separates())
         return strdup("");
-    return path_join(state, "trust");
+    return path_join(state, name);
 }
 
 int settings_read(struct settings *ret, struct error *e)
@@ -188,13 +188,14 @@ int settings_read(struct settings *ret, struct error *e)
     s.branch = strdup(env_or("CODEV_PLUGIN_BRANCH", "main"));
     s.ca_file = strdup(env_or("CODEV_PLUGIN_CA_FILE", ""));
     s.user_content = strdup(env_or("OPENCODE_CONFIG_CONTENT", ""));
-    s.trust_dir = trust_dir();
+    s.trust_dir = trust_dir("trust");
+    s.build_dir = trust_dir("build");
     read_choices(&s);
     if (s.home)
         read_paths(&s);
     if (!s.home || !s.url || !s.branch || !s.ca_file || !s.token || !s.key_file || !s.repo_path ||
         !s.plugin_path || !s.link_path || !s.directory || !s.config_home || !s.user_config ||
-        !s.user_content || !s.trust_dir) {
+        !s.user_content || !s.trust_dir || !s.build_dir) {
         settings_release(&s);
         return error_set_errno(e, -ENOMEM, "settings");
     }
@@ -209,7 +210,7 @@ void settings_release(struct settings *s)
     char *const owned[] = { s->home,        s->runtime_dir,  s->plugin_path, s->repo_path,
                             s->link_path,   s->config_home,  s->directory,   s->url,
                             s->branch,      s->token,        s->key_file,    s->ca_file,
-                            s->user_config, s->user_content, s->trust_dir };
+                            s->user_config, s->user_content, s->trust_dir,   s->build_dir };
     for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
         free(owned[i]);
     *s = (struct settings){ 0 };

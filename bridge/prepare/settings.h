@@ -25,6 +25,7 @@ struct settings {
     char *user_config;  /* the user's own OPENCODE_CONFIG; "" : none */
     char *user_content; /* the user's own OPENCODE_CONFIG_CONTENT; "" : none */
     char *trust_dir;    /* where accepted copies are kept; "": no trust is asked for */
+    char *build_dir;    /* where what was accepted is built; "" as trust_dir */
     char *accepted;     /* the accepted copy of the configuration; NULL: the user's own counts */
     bool update;        /* plugin.update: ff */
     enum reload reload; /* what a change of the plugin's sources leads to */

@@ -4,9 +4,9 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "bridge/prepare/confine.h"
 #include "bridge/prepare/lock.h"
 #include "bridge/prepare/npm.h"
-#include "bridge/prepare/npm_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +58,8 @@ int step_npm(struct prepare *p, const char *what, const char *const *words, stru
         cache = NULL;
         return error_set_errno(e, -ENOMEM, "%s", what);
     }
-    _cleanup_(npm_sandbox_release) struct npm_sandbox sandbox = { 0 };
-    int r = npm_sandbox_read(&sandbox, e);
+    _cleanup_(confine_release) struct confine sandbox = { 0 };
+    int r = confine_read(&sandbox, "build", e);
     if (r < 0)
         return r;
     struct npm_job job = {
@@ -69,6 +69,7 @@ int step_npm(struct prepare *p, const char *what, const char *const *words, stru
         .what = what,
         .deadline_ms = p->deadline_ms,
         .cache_folder = cache,
+        .closed = p->closed,
         .close_in_child = p->lock,
     };
     uint64_t begun = clock_mono_ms();

@@ -3,12 +3,14 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "base/core/visible.h"
 #include "base/git/git.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DIFF_FILE_MAX ((size_t)512 << 10)
@@ -134,60 +136,110 @@ int trust_record_none(struct trust *t, struct error *e)
     return record(t, "", e);
 }
 
-/* --- what differs --- */
+/* --- what differs: for people, so nothing in it may move a cursor or forge a line --- */
 
-static void put_diff(struct buf *out, const struct trust *t, const struct filelist_entry *old,
-                     const struct filelist_entry *now)
+#define LIST_MAX ((size_t)2 << 20)
+
+static int read_old(const struct trust *t, const struct filelist_entry *old, char **ret,
+                    size_t *len)
 {
     _cleanup_free_ char *folder = trust_folder(t);
     _cleanup_free_ char *path = old && folder ? path_join(folder, old->path) : NULL;
-    _cleanup_free_ char *a = NULL;
-    _cleanup_free_ char *b = NULL;
-    size_t a_len = 0, b_len = 0;
-    if ((path && file_read(path, DIFF_FILE_MAX, &a, &a_len) < 0) ||
-        (now && file_read(now->from, DIFF_FILE_MAX, &b, &b_len) < 0))
-        return;
-    (void)gitrepo_diff((now ? now : old)->path, a, a_len, b, b_len, out);
+    struct stat st;
+    if (!path)
+        return 0;
+    const struct filelist_entry entry = {
+        .from = path,
+        .link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode),
+    };
+    int r = filelist_read(&entry, DIFF_FILE_MAX, ret, len);
+    return r == -ENOENT ? 0 : r; /* such as a link that led out */
 }
 
-static void put_change(struct buf *out, struct buf *diff, const struct trust *t,
+static bool is_text(const char *text, size_t len)
+{
+    return len == 0 || !memchr(text, '\0', len);
+}
+
+/* Appends the difference; or says why it is not there. */
+static const char *put_diff(struct buf *out, const struct trust *t,
+                            const struct filelist_entry *old, const struct filelist_entry *now,
+                            const char *name)
+{
+    _cleanup_free_ char *a = NULL;
+    _cleanup_free_ char *b = NULL;
+    _cleanup_buf_ struct buf diff = BUF_INIT_MAX(CHANGES_MAX);
+    _cleanup_buf_ struct buf shown = BUF_INIT_MAX(CHANGES_MAX);
+    size_t a_len = 0, b_len = 0;
+    int r = read_old(t, old, &a, &a_len);
+    if (r == 0 && now)
+        r = filelist_read(now, DIFF_FILE_MAX, &b, &b_len);
+    if (r < 0)
+        return r == -EFBIG ? "longer than 512 KiB" : strerror(-r);
+    if (!is_text(a, a_len) || !is_text(b, b_len))
+        return "no text";
+    (void)gitrepo_diff(name, a, a_len, b, b_len, &diff);
+    visible_put(&shown, buf_str(&diff), diff.len, VISIBLE_LINES);
+    if (diff.failed || shown.failed || buf_append(out, shown.data, shown.len) < 0) {
+        out->failed = false; /* it is as it was, and the next one may fit */
+        return "more than 1 MiB in all";
+    }
+    return NULL;
+}
+
+static void put_change(struct buf *list, struct buf *diff, const struct trust *t,
                        const struct filelist_entry *old, const struct filelist_entry *now)
 {
     const struct filelist_entry *one = now ? now : old;
-    buf_printf(out, "%-8s %10llu bytes  %.12s  %s\n",
+    _cleanup_buf_ struct buf name = BUF_INIT;
+    if (!one)
+        return;
+    visible_put(&name, one->path, strlen(one->path), 0);
+    buf_printf(list, "%-8s %10llu bytes  %.12s  %s\n",
                !old  ? "added"
                : now ? "changed"
                      : "removed",
-               (unsigned long long)one->size, one->hash, one->path);
-    put_diff(diff, t, old, now);
+               (unsigned long long)one->size, one->hash, buf_str(&name));
+    const char *why = put_diff(diff, t, old, now, buf_str(&name));
+    if (why)
+        buf_printf(list, "         ^ NOT SHOWN below: %s\n", why);
+}
+
+/* A file whose difference is not shown is named as such; the list of files is whole, or nothing can
+ * be accepted. */
+static void write_changes(const struct trust *t, const struct buf *list, const struct buf *diff)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    _cleanup_free_ char *path = place(t, "changes");
+    if (list->failed)
+        buf_puts(&out, "-\n(there are too many changed files to be listed: they cannot be "
+                       "accepted; make it fewer)\n");
+    else
+        buf_printf(&out, "%s\n%s\n%s", t->now.id, buf_str(list), buf_str(diff));
+    if (!path || out.failed || file_write_atomic(path, buf_str(&out), out.len, 0600) < 0)
+        log_warn("cannot write down what changed in %s, ignoring", t->dir);
 }
 
 void trust_describe(const struct trust *t, char *line, size_t size)
 {
-    _cleanup_buf_ struct buf out = BUF_INIT_MAX(CHANGES_MAX);
+    _cleanup_buf_ struct buf list = BUF_INIT_MAX(LIST_MAX);
     _cleanup_buf_ struct buf diff = BUF_INIT_MAX(CHANGES_MAX);
-    _cleanup_free_ char *path = place(t, "changes");
     unsigned added = 0, changed = 0, removed = 0;
-    buf_printf(&out, "%s\n", t->now.id);
     for (size_t i = 0; i < t->now.count; i++) {
         const struct filelist_entry *now = &t->now.entries[i];
         const struct filelist_entry *old = filelist_find(&t->accepted, now->path);
         if (old && strcmp(old->hash, now->hash) == 0)
             continue;
         *(old ? &changed : &added) += 1;
-        put_change(&out, &diff, t, old, now);
+        put_change(&list, &diff, t, old, now);
     }
     for (size_t i = 0; i < t->accepted.count; i++) {
         const struct filelist_entry *old = &t->accepted.entries[i];
         if (filelist_find(&t->now, old->path))
             continue;
         removed++;
-        put_change(&out, &diff, t, old, NULL);
+        put_change(&list, &diff, t, old, NULL);
     }
     (void)snprintf(line, size, "%u files changed, %u added, %u removed", changed, added, removed);
-    if (diff.failed)
-        buf_puts(&diff, "(the differences are too long to be shown)\n");
-    buf_printf(&out, "\n%s", buf_str(&diff));
-    if (!path || file_write_atomic(path, buf_str(&out), out.len, 0600) < 0)
-        log_warn("cannot write down what changed in %s, ignoring", t->dir);
+    write_changes(t, &list, &diff);
 }

@@ -3,14 +3,19 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "bridge/prepare/names.h"
+#include "bridge/prepare/running.h"
 #include "bridge/prepare/trap.h"
 #include "bridge/prepare/trust.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SOON_READ ((uint64_t)2 << 20)
 
 static bool in_plugin_folder(const char *path)
 {
@@ -84,37 +89,63 @@ static int list_now(const struct settings *s, struct filelist *l, const struct f
         r = add_modules(l, global, report, e);
     if (r == 0 && *s->user_config)
         r = filelist_add(l, s->user_config, TRUST_CUSTOM, e);
-    return r < 0 ? r : filelist_hash(l, known, e);
+    /* Times and inodes can be forged: they count only where reading all of it would be slow. */
+    return r < 0 ? r : filelist_hash(l, l->bytes > SOON_READ ? known : NULL, e);
 }
 
-/* Nobody in the pod can change it: a mounted ConfigMap. A link to such a file counts only where the
- * link itself cannot be changed. */
-static bool is_fixed(const char *file)
+static bool is_read_only(const char *path)
 {
-    _cleanup_free_ char *folder = strdup(file);
-    struct stat st;
-    if (!folder || access(file, W_OK) == 0 || errno != EROFS || lstat(file, &st) < 0)
-        return false;
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        *slash = '\0';
-    return !S_ISLNK(st.st_mode) || (access(folder, W_OK) < 0 && errno == EROFS);
+    return access(path, W_OK) < 0 && errno == EROFS;
 }
 
-/* Is all that differs the operator's? */
+/* Is `file` mounted where it lies (a ConfigMap), so that nobody in the pod had a hand in it? Either
+ * it is a plain file on a read-only volume, or it lies below a folder on one and leads nowhere out
+ * of that folder. A link on the way there is anybody's, and might show any read-only file for
+ * configuration, a mounted secret too. `root`: where the way begins. */
+static bool is_fixed(const char *root, const char *file)
+{
+    char at[PATH_MAX], real[PATH_MAX], folder[PATH_MAX];
+    struct stat st;
+    size_t n = strlen(root);
+    if (strncmp(file, root, n) != 0 || !realpath(file, real) || !is_read_only(real))
+        return false;
+    for (; file[n]; n += strcspn(file + n, "/")) {
+        n += file[n] == '/';
+        size_t end = n + strcspn(file + n, "/");
+        if ((size_t)snprintf(at, sizeof at, "%.*s", (int)end, file) >= sizeof at ||
+            lstat(at, &st) < 0 || S_ISLNK(st.st_mode))
+            return false;
+        if (S_ISREG(st.st_mode))
+            return true;
+        if (is_read_only(at) && realpath(at, folder)) {
+            size_t len = strlen(folder);
+            return strncmp(real, folder, len) == 0 && real[len] == '/';
+        }
+    }
+    return false;
+}
+
+/* The way to a file of the user's begins in the home; to one elsewhere, at the root. */
+static bool is_operators(const struct settings *s, const char *file)
+{
+    size_t n = strlen(s->home);
+    bool at_home = strncmp(file, s->home, n) == 0 && file[n] == '/';
+    return is_fixed(at_home ? s->home : "", file);
+}
+
+/* Is all that differs the operator's? What is gone is nobody's: who took it away cannot be seen. */
 static bool only_fixed_changed(const struct settings *s, const struct trust *t)
 {
-    _cleanup_free_ char *global = path_join(s->config_home, "opencode");
     if (t->spoiled)
         return false;
     for (size_t i = 0; i < t->now.count; i++) {
         const struct filelist_entry *now = &t->now.entries[i];
         const struct filelist_entry *old = filelist_find(&t->accepted, now->path);
-        if ((!old || strcmp(old->hash, now->hash) != 0) && !is_fixed(now->from))
+        if ((!old || strcmp(old->hash, now->hash) != 0) && !is_operators(s, now->from))
             return false;
     }
     for (size_t i = 0; i < t->accepted.count; i++)
-        if (!filelist_find(&t->now, t->accepted.entries[i].path) && (!global || !is_fixed(global)))
+        if (!filelist_find(&t->now, t->accepted.entries[i].path))
             return false;
     return true;
 }
@@ -127,6 +158,11 @@ static const char *reason_to_take(const struct settings *s, const struct trust *
                                       : NULL;
 }
 
+static void not_taken(struct report *report, const char *why)
+{
+    report_trust(report, TRUST_CONFIG, "OpenCode's configuration is not taken in: %s", why);
+}
+
 /* Trouble with a change leaves what was accepted in use; at the first start nothing was. */
 static int take(struct trust *t, struct report *report, struct error *e)
 {
@@ -135,36 +171,65 @@ static int take(struct trust *t, struct report *report, struct error *e)
     if (r < 0 && t->first)
         return error_set(e, r, "%s", why.message);
     if (r < 0)
-        report_trust(report, TRUST_CONFIG, "OpenCode's configuration is not taken in: %s",
-                     why.message);
+        not_taken(report, why.message);
     return 0;
+}
+
+/* It differs, or nothing was accepted yet. */
+static int look_at_change(const struct settings *s, struct trust *t, struct report *report,
+                          struct error *e)
+{
+    char line[100];
+    const char *why = reason_to_take(s, t);
+    if (why && (t->first || !opencode_runs())) {
+        log_info("OpenCode's configuration is accepted: %s", why);
+        return take(t, report, e);
+    }
+    trust_describe(t, line, sizeof line);
+    if (why)
+        not_taken(report, "OpenCode runs, and would mix the two: it is taken in at the pod's next "
+                          "start, or by codevctl trust config --now");
+    else
+        report_trust(report, TRUST_CONFIG,
+                     "OpenCode's configuration changed since it was accepted (%s): codevctl trust "
+                     "config",
+                     line);
+    return 0;
+}
+
+static void not_compared(struct report *report, const char *why)
+{
+    report_trust(report, TRUST_CONFIG,
+                 "OpenCode's configuration cannot be compared with the accepted one: %s", why);
+}
+
+/* All of it, where times counted at first: what is shown and taken is what is there. */
+static int list_anew(const struct settings *s, struct trust *t, struct report *report)
+{
+    struct error why = ERROR_INIT;
+    if (t->now.bytes <= SOON_READ)
+        return 0;
+    filelist_release(&t->now);
+    int r = list_now(s, &t->now, NULL, report, &why);
+    if (r < 0)
+        not_compared(report, why.message);
+    return r;
 }
 
 int trust_config(const struct settings *s, struct report *report, char **ret, struct error *e)
 {
     _cleanup_trust_ struct trust t = { 0 };
-    char line[100];
     int r = trust_open(&t, TRUST_CONFIG, s, e);
     if (r < 0)
         return r;
     struct error why = ERROR_INIT;
     int listed = list_now(s, &t.now, &t.accepted, report, &why);
-    if (listed < 0) {
-        report_trust(report, TRUST_CONFIG,
-                     "OpenCode's configuration cannot be compared with the accepted one: %s",
-                     why.message);
-    } else if (trust_unchanged(&t)) {
+    if (listed < 0)
+        not_compared(report, why.message);
+    else if (trust_unchanged(&t))
         trust_settled(&t);
-    } else if (reason_to_take(s, &t)) {
-        log_info("OpenCode's configuration is accepted: %s", reason_to_take(s, &t));
-        r = take(&t, report, e);
-    } else {
-        trust_describe(&t, line, sizeof line);
-        report_trust(report, TRUST_CONFIG,
-                     "OpenCode's configuration changed since it was accepted (%s): codevctl trust "
-                     "config",
-                     line);
-    }
+    else if (list_anew(s, &t, report) == 0)
+        r = look_at_change(s, &t, report, e);
     if (r == 0 && (*ret = trust_folder(&t)) == NULL)
         *ret = path_join(t.dir, "none"); /* an empty configuration */
     return r < 0 ? r : *ret ? 0 : error_set_errno(e, -ENOMEM, "trust");
@@ -224,6 +289,11 @@ int trust_config_put(const struct settings *s, const struct sources *all, struct
         r = trap_close(next, e);
     if (r < 0)
         return r;
+    /* Never without one: OpenCode may be running. */
+    if (renameat2(AT_FDCWD, next, AT_FDCWD, to, RENAME_EXCHANGE) == 0) {
+        (void)file_remove_tree(next);
+        return 0;
+    }
     r = file_remove_tree(to);
     if (r == 0 && rename(next, to) < 0)
         r = -errno;

@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/git/git.h"
+#include "bridge/prepare/closed.h"
 #include "bridge/prepare/running.h"
 #include "bridge/prepare/trust.h"
 
@@ -13,11 +14,20 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a person is shown. Where nothing is built, dist is written by hand like all else. */
+static unsigned flags_of(const char *plugin)
+{
+    struct package package = { 0 };
+    bool plain = package_read(plugin, &package, NULL) == 0 && !package.builds;
+    package_release(&package);
+    return FILELIST_SOURCES | (plain ? FILELIST_DIST : 0U);
+}
+
 static int list_now(const char *plugin, struct filelist *l, const struct filelist *known,
                     struct error *e)
 {
     filelist_release(l);
-    int r = filelist_walk(l, plugin, "", FILELIST_SOURCES, e);
+    int r = filelist_walk(l, plugin, "", flags_of(plugin), e);
     return r < 0 ? r : filelist_hash(l, known, e);
 }
 
@@ -86,34 +96,78 @@ static const char *reason_to_take(const struct prepare *p, const struct trust *t
 
 /* --- taking a change in --- */
 
-/* What lies in node_modules and dist may be anybody's: made anew from what is accepted. */
-static int make_anew(struct prepare *p, bool first, struct error *e)
+/* Is all of `now` in it, as it was listed? */
+static int check_bundle(const struct filelist *now, const struct filelist *bundle, struct error *e)
 {
-    const char *plugin = p->settings->plugin_path;
-    int r = 0;
-    if (!first && p->package.builds) {
-        r = stamp_remove(plugin, STAMP_INSTALL, e);
-        if (r == 0)
-            r = stamp_remove(plugin, STAMP_BUILD, e);
+    for (size_t i = 0; i < now->count; i++) {
+        const struct filelist_entry *at = filelist_find(bundle, now->entries[i].path);
+        if (!at || strcmp(at->hash, now->entries[i].hash) != 0)
+            return error_set(e, -EAGAIN, "%s changes while it is read", now->entries[i].path);
     }
-    if (r == 0)
-        r = step_install(p, e);
-    return r < 0 ? r : step_build(p, e);
+    return 0;
 }
 
-static int take(struct prepare *p, struct trust *t, struct error *e)
+/* `p` works on the folder that is taken in: the plugin's place, or a copy of what was accepted. */
+static int build_and_keep(struct prepare *p, struct trust *t, struct error *e)
 {
     const char *plugin = p->settings->plugin_path;
-    package_release(&p->package);
-    int r = package_read(plugin, &p->package, e);
-    if (r == 0)
-        r = make_anew(p, t->first, e);
-    if (r == 0)
-        r = list_now(plugin, &t->now, NULL, e); /* a build may have made files */
     _cleanup_filelist_ struct filelist bundle = { 0 };
+    int r = step_install(p, e);
+    if (r == 0)
+        r = step_build(p, e);
+    if (r == 0 && t->first)
+        r = list_now(plugin, &t->now, NULL, e); /* a build may have made files */
     if (r == 0)
         r = list_bundle(plugin, &p->package, &bundle, e);
+    if (r == 0)
+        r = check_bundle(&t->now, &bundle, e);
     return r < 0 ? r : trust_accept(t, &bundle, e);
+}
+
+static int take_copy(struct prepare *p, struct trust *t, struct closed *c, struct error *e)
+{
+    struct settings settings = *p->settings;
+    for (size_t i = 0; i < t->now.count; i++)
+        if (filelist_leads_out(&t->now.entries[i]))
+            return error_set(e, -ELOOP, "%s is a link that leads out of the plugin's folder",
+                             t->now.entries[i].path);
+    int r = filelist_copy(&t->now, c->plugin, false, e);
+    if (r < 0)
+        return r;
+    settings.plugin_path = c->plugin;
+    struct prepare copy = {
+        .settings = &settings,
+        .closed = c,
+        .report = p->report,
+        .deadline_ms = p->deadline_ms,
+        .lock = p->lock,
+    };
+    r = package_read(c->plugin, &copy.package, e);
+    if (r == 0 && (copy.package.builds || copy.package.needs)) {
+        r = closed_npm(c, p->settings, e);
+        if (r == 0)
+            r = build_and_keep(&copy, t, e);
+    } else if (r == 0) {
+        r = trust_accept(t, NULL, e);
+    }
+    p->lock = copy.lock;
+    package_release(&copy.package);
+    return r;
+}
+
+/* What nobody accepted yet is taken as it lies there. All else is built from a copy of what was
+ * listed and judged, where the agent has no hand in it. */
+static int take(struct prepare *p, struct trust *t, struct error *e)
+{
+    _cleanup_(closed_release) struct closed c = { 0 };
+    package_release(&p->package);
+    int r = package_read(p->settings->plugin_path, &p->package, e);
+    if (r < 0)
+        return r;
+    if (t->first)
+        return build_and_keep(p, t, e);
+    r = closed_open(&c, p->settings, e);
+    return r < 0 ? r : take_copy(p, t, &c, e);
 }
 
 /* --- what OpenCode reads --- */
@@ -196,16 +250,6 @@ static void look_at_change(struct prepare *p, struct trust *t)
     }
 }
 
-/* As accepted: node_modules and dist are still kept as they should be, for people's sake. */
-static void keep_built(struct prepare *p)
-{
-    struct error e = ERROR_INIT;
-    package_release(&p->package);
-    if (package_read(p->settings->plugin_path, &p->package, &e) < 0 || step_install(p, &e) < 0 ||
-        step_build(p, &e) < 0)
-        report_note(p->report, "%s; OpenCode has the plugin that was accepted", e.message);
-}
-
 bool trust_plugin(struct prepare *p)
 {
     const struct settings *s = p->settings;
@@ -221,7 +265,6 @@ bool trust_plugin(struct prepare *p)
                      "the plugin cannot be compared with the accepted one: %s", e.message);
     } else if (trust_unchanged(&t)) {
         trust_settled(&t);
-        keep_built(p);
     } else {
         look_at_change(p, &t);
     }

@@ -6,6 +6,8 @@
 #include "base/core/control.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "bridge/prepare/confine.h"
+#include "bridge/prepare/npm_env.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,14 +99,20 @@ static char *cached(const char *cache, const char *id)
     return strdup(text + n + 1);
 }
 
-_Noreturn static void ask_child(const char *path, int out)
+/* In the sandbox that it will run in, with npm's environment: it may be anybody's program, and
+ * reads files of its working folder. */
+_Noreturn static void ask_child(const struct confine *sandbox, char **env, const char *path,
+                                int out)
 {
+    const char *const argv[] = { path, "--version", NULL };
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(null, STDERR_FILENO) < 0)
         _exit(126);
     (void)signal(SIGPIPE, SIG_DFL);
-    (void)execl(path, path, "--version", (char *)NULL);
+    (void)setpgid(0, 0);
+    if (chdir("/") == 0 && confine_enter(sandbox, env))
+        (void)execve(path, (char *const *)(uintptr_t)argv, env);
     _exit(127);
 }
 
@@ -127,17 +135,26 @@ static void read_until(int fd, uint64_t deadline_ms, char *out, size_t size)
 /* Takes 0.6 to 0.9 s, hence the cache. "": it does not tell. */
 static void ask(const char *path, char *out, size_t size)
 {
+    struct error e = ERROR_INIT;
+    _cleanup_(confine_release) struct confine sandbox = { 0 };
+    _cleanup_(npm_env_free) char **env = npm_env(NULL);
+    const char *name = getenv("CODEV_OPENCODE_SANDBOX");
     int fds[2];
     out[0] = '\0';
-    if (pipe2(fds, O_CLOEXEC) < 0)
+    if (confine_read(&sandbox, name && *name ? name : "none", &e) < 0) {
+        log_warn("OpenCode is not asked for its version: %s", e.message);
+        return;
+    }
+    if (!env || pipe2(fds, O_CLOEXEC) < 0)
         return;
     pid_t pid = fork();
     if (pid == 0)
-        ask_child(path, fds[1]);
+        ask_child(&sandbox, env, path, fds[1]);
     (void)close(fds[1]);
     if (pid > 0) {
+        (void)setpgid(pid, pid);
         read_until(fds[0], clock_mono_ms() + ASK_MS, out, size);
-        (void)kill(pid, SIGKILL);
+        (void)kill(-pid, SIGKILL);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }

@@ -257,11 +257,16 @@ static uint32_t profile(struct compiler *k, const char *name)
     return r > 0 ? (uint32_t)r : 0;
 }
 
+/* With a profile of its own, who has one handed over gets OpenCode's, too: what OpenCode can reach,
+ * and what it is asked in. */
 static struct plan_list handed(struct compiler *k, const struct builtin *b)
 {
+    const struct group *opencode = config_service(k->c, "opencode");
+    const char *names[] = { b->handed, opencode ? value_text(opencode, OPT_SANDBOX) : "none" };
     if (!b->handed || !profile(k, b->handed))
         return (struct plan_list){ 0 };
-    return plan_writer_list(&k->w, &b->handed, 1);
+    bool both = strcmp(names[0], names[1]) != 0 && profile(k, names[1]);
+    return plan_writer_list(&k->w, names, both ? 2 : 1);
 }
 
 static void put_service(struct compiler *k, const struct group *g, uint32_t stop_order)

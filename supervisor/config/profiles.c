@@ -32,7 +32,6 @@ static const struct {
     const char *text;
 } settings[] = {
     { AGENT, OPT_PROFILE_EXEC, "/" },
-    { AGENT, OPT_PROFILE_READ, "$RUNTIME/opencode.json" },
     { AGENT, OPT_PROFILE_READ, "$RUNTIME/xdg-config" },
     { AGENT, OPT_PROFILE_WORK, "$HOME" },
     { AGENT, OPT_PROFILE_WORK, "$CWD" },
@@ -59,6 +58,8 @@ static const struct {
 
     { BUILD, OPT_PROFILE_EXEC, "/" },
     { BUILD, OPT_PROFILE_WORK, "${plugin.path}" },
+    /* Where a change that was accepted is built, from a copy of its own. */
+    { BUILD, OPT_PROFILE_WORK, "$STATE/build" },
     { BUILD, OPT_PROFILE_WORK, "$NPM_CACHE" },
     /* npm's cache where the home cannot be written. */
     { BUILD, OPT_PROFILE_WORK, "$HOME/src/repos/.codev-npm-cache" },

@@ -5,40 +5,10 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
-import { git, lookIntoOpenCode, makeWorld, tripwire } from "./lib/prepare-fixtures.mjs";
+import { git, lookIntoOpenCode, tripwire } from "./lib/prepare-fixtures.mjs";
 import { startPod } from "./lib/pod.mjs";
-import { IS_ROOT, OPENCODE, eventually, run, sh, tempDir } from "./lib/util.mjs";
-
-// The kernel must separate: without Landlock nothing is asked for.
-const probe = makeTrusted({ after() {} });
-const on = (await probe.prepare()).code === 0 && fs.existsSync(path.join(probe.state, "trust"));
-fs.rmSync(probe.dir, { recursive: true, force: true });
-const skip = on ? false : "needs a kernel with Landlock";
-
-// The id of what waits, as codevctl writes it back.
-function accept(world, kind) {
-  const changes = fs.readFileSync(path.join(world.state, `trust/${kind}.changes`), "utf8");
-  fs.writeFileSync(path.join(world.state, `trust/${kind}.asked`), changes.split("\n")[0] + "\n");
-  return changes;
-}
-
-function makeTrusted(t) {
-  const world = makeWorld(t, { lock: null, pkg: { name: "@opencode/bridge-plugin", version: "1.0.0", type: "module", main: "dist/index.js", scripts: { build: "node build.cjs" } } });
-  world.state = path.join(world.dir, "state");
-  fs.mkdirSync(world.state, { mode: 0o700 });
-  world.clone();
-  const plain = world.prepare;
-  world.prepare = (env) => plain({ CODEV_STATE_DIR: world.state, CODEV_OPENCODE_SANDBOX: "agent", ...env });
-  world.entry = () => JSON.parse(world.read("opencode.json")).plugin[0].replace("file://", "");
-  world.loaded = () => fs.readFileSync(path.join(world.entry(), "dist/index.js"), "utf8");
-  world.config = (name) => path.join(world.runtime, "xdg-config/opencode", name);
-  return world;
-}
-const put = (file, text) => {
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  fs.writeFileSync(file, text);
-};
-const EVIL = 'export const Bridge = async () => ({ evil: "yes" });\n';
+import { EVIL, accept, makeTrusted, put, skip } from "./lib/trusted.mjs";
+import { BIN, IS_ROOT, OPENCODE, eventually, run, sh, tempDir } from "./lib/util.mjs";
 
 test("the plugin: accepted at first, a change waits and is shown, accepted it counts", { skip }, async (t) => {
   const world = makeTrusted(t);
@@ -109,7 +79,7 @@ test("a plugin that appears where none was waits; what plugin.url brings does no
   const waits = await world.prepare();
   assert.equal(waits.state, "failed");
   assert.match(waits.reason, /codevctl trust plugin/);
-  const loaded = JSON.parse(world.read("opencode.json")).plugin.map((entry) => path.basename(entry));
+  const loaded = JSON.parse(world.read("xdg-config/opencode.json")).plugin.map((entry) => path.basename(entry));
   assert.deepEqual(loaded, ["guard.js"]); // ours, which keeps others out; not the plugin that waits
   fs.rmSync(world.repo, { recursive: true });
   const cloned = await world.prepare({ CODEV_PLUGIN_URL: world.url });
@@ -226,6 +196,17 @@ test("a change behind a forged time is shown with the one that is seen", { skip 
   assert.match(accept(world, "plugin"), /changed .* src\/index.js\n/);
 });
 
+test("a configuration behind a forged time is seen", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  const file = path.join(world.home, ".config/opencode/opencode.json");
+  put(file, '{"username":"anna"}');
+  fs.utimesSync(file, 1e9, 1e9);
+  await world.prepare();
+  fs.writeFileSync(file, '{"username":"evil"}');
+  fs.utimesSync(file, 1e9, 1e9);
+  assert.match((await world.prepare()).trust.config ?? "", /1 files changed/);
+});
+
 test("a record that cannot be read asks, and only one that is not there is a first start", { skip }, async (t) => {
   const spoil = {
     garbage: (record) => fs.writeFileSync(record, "garbage"),
@@ -321,10 +302,10 @@ test("the user's OPENCODE_CONFIG is a part of it", { skip }, async (t) => {
   put(file, '{"username":"eve"}');
   const changed = await world.prepare(env);
   assert.ok(changed.trust.config);
-  assert.equal(JSON.parse(world.read("opencode.json")).username, "anna");
+  assert.equal(JSON.parse(world.read("xdg-config/opencode.json")).username, "anna");
   accept(world, "config");
   await world.prepare(env);
-  assert.equal(JSON.parse(world.read("opencode.json")).username, "eve");
+  assert.equal(JSON.parse(world.read("xdg-config/opencode.json")).username, "eve");
 });
 
 test("trust: always, no sandbox, no state folder: taken as it is", async (t) => {
@@ -400,11 +381,12 @@ test("a pod: what the agent changed waits, codevctl shows it, accepted it is bui
     const build = `const fs=require("fs");const out=[];for(const f of ${JSON.stringify([
       `${pod.home}/.local/state/codev/trust/plugin.asked`, `${pod.runtime}/escaped`,
     ])}){try{fs.writeFileSync(f,"x");out.push("wrote "+f)}catch(e){out.push(e.code)}}` +
-      `fs.writeFileSync("attempt.json",JSON.stringify({out,env:Object.keys(process.env).filter((k)=>/TOKEN|PASSWORD|SECRETS_FD/.test(k))}));`;
+      `console.log("ATTEMPT",...out,Object.keys(process.env).filter((k)=>/TOKEN|PASSWORD|SECRETS_FD/.test(k)).length,process.env.HOME);`;
     const said = await shell(`cd '${plugin}' && echo '// agent was here' >> src/index.ts && cat > probe.cjs <<'END'\n${build}\nEND\n` +
       `sed -i 's|"build": "|"build": "node probe.cjs \\&\\& |' package.json`);
     assert.match(fs.readFileSync(path.join(plugin, "package.json"), "utf8"), /node probe.cjs/, said);
     await shell(`mkdir -p "$HOME/.config/opencode/plugin"; echo 'export const X = async () => ({})' > "$HOME/.config/opencode/plugin/x.js"; ` +
+      `printf 'x\\033[8m\\r\\342\\200\\256\\n' > "$HOME/.config/opencode/agent.md"; ` +
       `mkdir -p "$HOME/.opencode/plugin"; echo x > "$HOME/.opencode/plugin/x.js"; echo x > "${pod.runtime}/xdg-config/opencode/x"; true`);
     assert.ok(!fs.existsSync(path.join(pod.home, ".opencode/plugin")), "OpenCode loads from there without asking");
     assert.ok(!fs.existsSync(path.join(pod.runtime, "xdg-config/opencode/x")));
@@ -415,23 +397,41 @@ test("a pod: what the agent changed waits, codevctl shows it, accepted it is bui
       return now.trust?.plugin && now;
     }, 30000);
     assert.match(note.trust.plugin, /2 files changed, 1 added, 0 removed/);
-    assert.match(note.trust.config, /0 files changed, 1 added, 0 removed/);
+    assert.match(note.trust.config, /0 files changed, 2 added, 0 removed/);
     assert.deepEqual(loadedCopies(pod), before);
     assert.match((await pod.ctl("status")).out, /waits: the plugin changed since it was accepted/);
     const shown = await pod.ctl("trust");
     assert.equal(shown.code, 1);
     assert.match(shown.out, /^\+\/\/ agent was here$/m);
     assert.match(shown.out, /added .* plugin\/x\.js/);
+    assert.match(shown.out, /^\+x\\x1b\[8m\\x0d\\u\{202e\}$/m);
 
-    const now = await pod.ctl("trust", "plugin", "--now");
-    const left = JSON.parse((await pod.ctl("trust", "--json")).out);
-    assert.equal(left.plugin.state, "accepted", now.out + now.err + pod.log.slice(-1500));
+    assert.ok(!/[\x00-\x08\x0b-\x1f\x7f]/.test(shown.out), "no control character reaches the terminal");
+    const id = /codevctl trust plugin ([0-9a-f]{40})$/m.exec(shown.out)[1];
+
+    // Nothing is accepted but what was named, and nothing is done for anything else.
+    const opencode = (await pod.service("opencode")).pid;
+    for (const [args, code] of [[["plugin"], 2], [["plugin", "0".repeat(40)], 1], [["plugin", id.slice(0, 12)], 1], [["all", id], 2]])
+      assert.equal((await pod.ctl("trust", ...args, "--now")).code, code, args.join(" "));
+    assert.ok(!fs.existsSync(path.join(pod.home, ".local/state/codev/trust/plugin.asked")));
+    assert.equal((await pod.service("opencode")).pid, opencode);
+
+    // Who asked for it may go away at once.
+    const asking = pod.exec(path.join(BIN, "codevctl"), ["trust", "plugin", id, "--now"]);
+    await eventually("it says that it is at work", () => asking.out.includes("goes on by itself"));
+    for (const pid of fs.readFileSync(`/proc/${asking.pid}/task/${asking.pid}/children`, "utf8").trim().split(" "))
+      process.kill(Number(pid), "SIGKILL");
+    await asking.ended;
+    const left = await eventually("it is taken in all the same", async () => {
+      const now = JSON.parse((await pod.ctl("trust", "--json")).out);
+      return now.plugin.state === "accepted" && now;
+    }, 60000);
     assert.equal(left.config.state, "changed", "only what was named");
-    assert.equal(now.code, 1, "the other one still waits");
     await pod.ready(60000);
+    assert.notEqual((await pod.service("opencode")).pid, opencode);
     assert.equal(loadedCopies(pod).length, 2);
-    const attempt = JSON.parse(fs.readFileSync(path.join(plugin, "attempt.json"), "utf8"));
-    assert.deepEqual(attempt, { out: ["EACCES", "EACCES"], env: [] });
+    assert.match(pod.log, new RegExp(`ATTEMPT EACCES EACCES 0 ${pod.home}/.local/state/codev/build/home`));
+    assert.ok(!fs.existsSync(path.join(pod.home, ".local/state/codev/build")));
     await eventually("the bridge is connected again", async () => (await links(pod)).bridge.connected >= 1, 30000);
   });
 

@@ -1,4 +1,4 @@
-#include "bridge/prepare/npm_sandbox.h"
+#include "bridge/prepare/confine.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
@@ -6,10 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-int npm_sandbox_read(struct npm_sandbox *ret, struct error *e)
+/* CODEV_SANDBOX_MY_OWN for "my-own", as PID 1 names it. */
+static const char *file_of(const char *name)
 {
-    const char *path = getenv("CODEV_SANDBOX_BUILD");
-    struct npm_sandbox n = { 0 };
+    char variable[128];
+    (void)snprintf(variable, sizeof variable, "CODEV_SANDBOX_%s", name);
+    for (char *c = variable; *c; c++)
+        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c == '-' || *c == '.' ? '_' : *c;
+    return getenv(variable);
+}
+
+int confine_read(struct confine *ret, const char *name, struct error *e)
+{
+    const char *path = file_of(name);
+    struct confine n = { 0 };
     char *text = NULL; /* from malloc, hence aligned */
     size_t size = 0;
     *ret = n;
@@ -17,7 +27,7 @@ int npm_sandbox_read(struct npm_sandbox *ret, struct error *e)
         return 0;
     int r = file_read(path, SANDBOX_MAX, &text, &size);
     if (r < 0)
-        return error_set_errno(e, r, "cannot read npm's sandbox %s", path);
+        return error_set_errno(e, r, "cannot read the sandbox %s", path);
     r = sandbox_open(&n.sandbox, text, size, e);
     if (r < 0) {
         free(text);
@@ -30,10 +40,10 @@ int npm_sandbox_read(struct npm_sandbox *ret, struct error *e)
     return 0;
 }
 
-void npm_sandbox_release(struct npm_sandbox *n)
+void confine_release(struct confine *n)
 {
     free(n->block);
-    *n = (struct npm_sandbox){ 0 };
+    *n = (struct confine){ 0 };
 }
 
 static void scrub(const struct sandbox *s, char **env)
@@ -45,7 +55,7 @@ static void scrub(const struct sandbox *s, char **env)
     *to = NULL;
 }
 
-bool npm_sandbox_enter(const struct npm_sandbox *n, char **env)
+bool confine_enter(const struct confine *n, char **env)
 {
     const struct sandbox_where where = {
         .runtime = getenv("CODEV_RUNTIME_DIR"),
@@ -60,7 +70,7 @@ bool npm_sandbox_enter(const struct npm_sandbox *n, char **env)
     if (r == 0)
         r = sandbox_apply(&n->sandbox, &where, &n->kernel, &report, &part);
     if (r < 0)
-        (void)fprintf(stderr, "cannot enter npm's sandbox (%s): %s\n",
+        (void)fprintf(stderr, "cannot enter its sandbox (%s): %s\n",
                       part < SANDBOX_PART_MAX ? sandbox_part_names[part] : "capabilities",
                       strerror(-r));
     return r == 0;
