@@ -261,6 +261,7 @@ void core_feed_activity(const struct feed *f, const struct activity *a)
     _cleanup_free_ char *root = session_root(core, f->pod, a->session_id);
     struct activity told = *a;
     told.pod = f->pod;
+    told.child = root && strcmp(root, a->session_id) != 0;
     if (root)
         told.session_id = root;
     for (size_t i = 0; core->started && i < core->n_connectors; i++)

@@ -85,6 +85,8 @@ enum activity_kind {
     ACTIVITY_TOOL, /* `text`: one line "bash: ls", `status`: running|completed|error */
     ACTIVITY_MILESTONE,
     ACTIVITY_ERROR,
+    ACTIVITY_DIFF, /* what the prompt `message_id` changed so far: `text` is JSON,
+                      {"files":1,"additions":3,"deletions":0} */
     ACTIVITY_MAX,
 };
 struct activity {
@@ -94,6 +96,7 @@ struct activity {
     const char *message_id, *id;
     const char *text, *status;
     const char *output; /* of a tool: what it printed so far, cut; NULL: nothing yet, not known */
+    bool child; /* a subagent's */
 };
 
 /* How a connector is told. Each may be NULL. None may call back into core_decide and the like

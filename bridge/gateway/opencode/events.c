@@ -4,6 +4,7 @@
 #include "bridge/gateway/opencode/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define LISTED_MAX     4000
@@ -161,11 +162,40 @@ static void on_error(struct opencode *oc, const char *directory, const cJSON *p)
     core_feed_activity(&f, &a);
 }
 
+/* What a prompt changed; told with the prompt each time that it grows. */
+static void told_diff(struct opencode *oc, const char *directory, const cJSON *info)
+{
+    const cJSON *diffs = json_arr(json_obj(info, "summary"), "diffs"), *d;
+    struct feed f = feed_of(oc, directory);
+    int64_t files = cJSON_GetArraySize(diffs), added = 0, removed = 0;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    if (files == 0)
+        return;
+    cJSON_ArrayForEach (d, diffs) {
+        added += json_int(d, "additions", 0);
+        removed += json_int(d, "deletions", 0);
+    }
+    buf_printf(&text, "{\"files\":%" PRId64 ",\"additions\":%" PRId64 ",\"deletions\":%" PRId64 "}",
+               files, added, removed);
+    struct activity a = {
+        .session_id = json_str(info, "sessionID", ""),
+        .kind = ACTIVITY_DIFF,
+        .role = "user",
+        .message_id = json_str(info, "id", ""),
+        .id = "",
+        .text = buf_str(&text),
+        .status = "",
+    };
+    core_feed_activity(&f, &a);
+}
+
 static void on_message(struct opencode *oc, const char *directory, const cJSON *p)
 {
-    (void)directory;
     const cJSON *info = json_obj(p, "info");
-    part_role(oc, json_str(info, "id", ""), strcmp(json_str(info, "role", ""), "user") == 0);
+    bool user = strcmp(json_str(info, "role", ""), "user") == 0;
+    part_role(oc, json_str(info, "id", ""), user);
+    if (user)
+        told_diff(oc, directory, info);
 }
 
 static void on_part(struct opencode *oc, const char *directory, const cJSON *p)
@@ -356,6 +386,40 @@ const char *state_session_needed(struct opencode *oc, const cJSON *state)
     return NULL;
 }
 
+/* The last prompt that was begun: what was written before it is known, or was shown elsewhere. */
+static int last_prompt(const cJSON *messages)
+{
+    int found = 0, user = -1, at = 0;
+    const cJSON *m;
+    cJSON_ArrayForEach (m, messages) {
+        bool is_user = strcmp(json_str_at(m, "info.role", ""), "user") == 0;
+        if (is_user)
+            user = at;
+        else if (user >= 0)
+            found = user;
+        at++;
+    }
+    return found;
+}
+
+static void written_apply(struct opencode *oc, const char *directory, const cJSON *messages)
+{
+    int from = last_prompt(messages), at = 0;
+    const cJSON *m, *part;
+    cJSON_ArrayForEach (m, messages) {
+        if (at++ < from)
+            continue;
+        on_message(oc, directory, m);
+        if (strcmp(json_str_at(m, "info.role", ""), "assistant") != 0)
+            continue;
+        cJSON_ArrayForEach (part, json_arr(m, "parts")) {
+            _cleanup_json_ cJSON *p = cJSON_CreateObject();
+            if (cJSON_AddItemReferenceToObject(p, "part", (cJSON *)(uintptr_t)part))
+                part_updated(oc, directory, p);
+        }
+    }
+}
+
 void state_apply(struct opencode *oc, const char *directory, const cJSON *state)
 {
     const cJSON *item, *status = json_obj(state, "status");
@@ -364,6 +428,8 @@ void state_apply(struct opencode *oc, const char *directory, const cJSON *state)
     cJSON_ArrayForEach (item, status)
         if (item->string)
             apply_status(oc, directory, item->string, item);
+    cJSON_ArrayForEach (item, json_arr(state, "messages"))
+        written_apply(oc, directory, item);
     for (size_t i = 0; i < ARRAY_SIZE(request_lists); i++)
         cJSON_ArrayForEach (item, json_arr(state, request_lists[i]))
             if (is_busy(status, json_str(item, "sessionID", "")))

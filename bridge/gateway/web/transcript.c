@@ -294,10 +294,8 @@ void transcripts_doubt(struct transcripts *all)
 }
 
 static const char *const kind_names[ACTIVITY_MAX] = {
-    [ACTIVITY_TEXT] = "text",
-    [ACTIVITY_TOOL] = "tool",
-    [ACTIVITY_MILESTONE] = "milestone",
-    [ACTIVITY_ERROR] = "error",
+    [ACTIVITY_TEXT] = "text",   [ACTIVITY_TOOL] = "tool", [ACTIVITY_MILESTONE] = "milestone",
+    [ACTIVITY_ERROR] = "error", [ACTIVITY_DIFF] = "diff",
 };
 
 void transcript_view(struct jsonw *w, const char *key, const struct transcript *in,

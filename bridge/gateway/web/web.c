@@ -86,6 +86,8 @@ static void on_session(void *data, const struct session *s)
 static void on_activity(void *data, const struct activity *a)
 {
     struct web *w = data;
+    if (a->kind == ACTIVITY_DIFF)
+        return;
     int r = transcripts_add(&w->transcripts, a, clock_wall_ms());
     if (r < 0)
         log_warn("output of session %s is not kept: %s", a->session_id, strerror(-r));
