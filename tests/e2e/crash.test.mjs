@@ -167,7 +167,7 @@ async function check(h, name) {
   const posts = (await h.all()).filter((m) => m.metadata?.event_payload?.id);
   const ids = posts.map((m) => m.metadata.event_payload.id);
   assert.equal(new Set(ids).size, ids.length, "each message is there once");
-  const shown = posts.filter((m) => m._meta.history.some((x) => /echo x/.test(JSON.stringify(x.blocks ?? "")) && JSON.stringify(x.blocks).includes(name)));
+  const shown = posts.filter((m) => m._meta.history.some((x) => /allow_once/.test(JSON.stringify(x.blocks ?? "")) && JSON.stringify(x.blocks).includes(name)));
   assert.equal(shown.length, 1, `the request is in one message, not in ${shown.length}`);
   // Among all sessions one holds the prompt, once.
   let prompts = 0;

@@ -147,7 +147,7 @@ describe("with Slack and the plugin", { skip }, () => {
     await click("alice", message, "once");
     await eventually("the command ran", () => fs.existsSync(marker("thread-6")));
     await settled(message.ts, /U0ALICE0001/);
-    const posts = (await slack.control(`messages?channel=${CHANNEL}`)).filter((m) => /touch thread-6/.test(JSON.stringify(m.blocks ?? "")));
+    const posts = (await slack.control(`messages?channel=${CHANNEL}`)).filter((m) => /allow_once/.test(JSON.stringify(m._meta.history)) && /touch thread-6/.test(JSON.stringify(m.blocks ?? "")));
     assert.equal(posts.length, 1, "the request was posted once");
   });
 

@@ -38,6 +38,7 @@ struct api {
     struct limiter limiter;
     struct timer *timer;
     struct call *calls; /* all of them, oldest first */
+    struct upload *uploads;
 };
 
 int api_new(struct api **ret, const struct api_settings *set)
@@ -65,6 +66,8 @@ static void call_free(struct call *c)
     free(c);
 }
 
+static void uploads_cancel(struct api *a);
+
 static void wipe(char *s)
 {
     if (s)
@@ -83,6 +86,7 @@ void api_free(struct api *a)
             http_cancel(c->request);
         call_free(c);
     }
+    uploads_cancel(a);
     timer_free(a->timer);
     free(a->base);
     wipe(a->bot_token);
@@ -262,7 +266,7 @@ static void on_http(void *data, const struct http_response *h)
 
 static const char *channel_of(const cJSON *args)
 {
-    return json_str(args, "channel", "");
+    return json_str(args, "channel", json_str(args, "channel_id", ""));
 }
 
 static int start(struct call *c)
@@ -397,6 +401,126 @@ int api_send(struct api *a, enum slack_method m, const cJSON *args, api_done_fn 
 uint64_t api_wait_ms(struct api *a, enum slack_method m, const char *channel)
 {
     return limiter_wait(&a->limiter, m, channel, clock_mono_ms());
+}
+
+unsigned api_spare(struct api *a, enum slack_method m)
+{
+    return limiter_spare(&a->limiter, m, clock_mono_ms());
+}
+
+/* ---------------------------------------------------------------- files */
+
+struct upload {
+    struct api *api;
+    cJSON *args;
+    char *file_id;
+    struct http_request *request; /* of its bytes */
+    api_done_fn *done;
+    void *data;
+    struct upload *next;
+};
+
+static void upload_free(struct upload *u)
+{
+    struct upload **at = &u->api->uploads;
+    while (*at && *at != u)
+        at = &(*at)->next;
+    if (*at)
+        *at = u->next;
+    cJSON_Delete(u->args);
+    free(u->file_id);
+    free(u);
+}
+
+static void upload_end(struct upload *u, const struct api_result *r)
+{
+    u->done(u->data, r);
+    upload_free(u);
+}
+
+static void upload_failed(struct upload *u, const char *why)
+{
+    upload_end(
+        u, &(struct api_result){
+               .class = SLACK_ERROR_SERVER, .code = "unreachable", .needed = "", .message = why });
+}
+
+static void on_completed(void *data, const struct api_result *r)
+{
+    upload_end(data, r);
+}
+
+static void on_bytes(void *data, const struct http_response *h)
+{
+    struct upload *u = data;
+    u->request = NULL;
+    if (h->error || h->status != 200) {
+        upload_failed(u, "the bytes of a file did not arrive at Slack");
+        return;
+    }
+    _cleanup_json_ cJSON *args = cJSON_CreateObject();
+    cJSON *file = cJSON_CreateObject();
+    json_add_str(file, "id", u->file_id);
+    json_add_str(file, "title", json_str(u->args, "filename", "output"));
+    (void)cJSON_AddItemToArray(cJSON_AddArrayToObject(args, "files"), file);
+    json_add_str(args, "channel_id", json_str(u->args, "channel_id", ""));
+    json_add_str(args, "thread_ts", json_str(u->args, "thread_ts", NULL));
+    if (api_send(u->api, SLACK_UPLOAD, args, on_completed, u) < 0)
+        upload_failed(u, "out of memory");
+}
+
+static void on_upload_url(void *data, const struct api_result *r)
+{
+    struct upload *u = data;
+    const char *url = json_str(r->body, "upload_url", ""),
+               *content = json_str(u->args, "content", "");
+    if (!r->ok) {
+        struct api_result nothing = *r; /* the file is not there before the last step */
+        nothing.maybe_done = false;
+        upload_end(u, &nothing);
+        return;
+    }
+    u->file_id = strdup(json_str(r->body, "file_id", ""));
+    bool safe = strncmp(url, "https://", 8) == 0 || strncmp(u->api->base, "http://", 7) == 0;
+    struct http_options o = {
+        .method = "POST",
+        .url = url,
+        .body = content,
+        .body_len = strlen(content),
+        .content_type = "application/octet-stream",
+        .timeout_ms = EXCHANGE_TIMEOUT_MS * 2,
+        .on_done = on_bytes,
+        .data = u,
+    };
+    if (!u->file_id || !safe || http_start(u->api->http, &o, &u->request) < 0)
+        upload_failed(u, "Slack named no address for a file");
+}
+
+int api_upload(struct api *a, const cJSON *args, api_done_fn *done, void *data)
+{
+    struct upload *u = calloc(1, sizeof *u);
+    _cleanup_json_ cJSON *ask = cJSON_CreateObject();
+    if (!u)
+        return -ENOMEM;
+    *u = (struct upload){ a, cJSON_Duplicate(args, true), NULL, NULL, done, data, a->uploads };
+    a->uploads = u;
+    char length[24];
+    (void)snprintf(length, sizeof length, "%zu", strlen(json_str(args, "content", "")));
+    json_add_str(ask, "filename", json_str(args, "filename", "output.md"));
+    json_add_str(ask, "length", length);
+    int r = u->args ? api_send(a, SLACK_UPLOAD_URL, ask, on_upload_url, u) : -ENOMEM;
+    if (r < 0)
+        upload_free(u);
+    return r;
+}
+
+static void uploads_cancel(struct api *a)
+{
+    while (a->uploads) {
+        if (a->uploads->request)
+            http_cancel(a->uploads->request);
+        upload_free(a->uploads);
+    }
 }
 
 /* ---------------------------------------------------------------- response_url */

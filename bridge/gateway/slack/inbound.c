@@ -8,6 +8,8 @@
 #include "bridge/gateway/slack/home.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/queued.h"
+#include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/users.h"
@@ -15,6 +17,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define STOP_MS 60000 /* a "!stop" older than this would end something else */
 
@@ -26,6 +29,7 @@ struct words {
     const char *text;    /* plain, as it was meant */
     bool reply;          /* in a thread */
     char *pod, *session; /* of the thread; NULL: it starts a session */
+    bool behind;         /* the session was at work when it was sent */
 };
 
 static void words_free(void *data)
@@ -94,10 +98,16 @@ static void on_message_done(void *data, int error, const char *message, const ch
     if (!w->item->s) /* the gateway ends; the next start looks whether it arrived */
         return;
     crash_point("prompt.answered");
-    if (error)
+    if (error) {
         fail_or_later(w, ":warning: That did not reach the agent", error, message);
+        return;
+    }
+    if (w->behind)
+        queued_add(w->item->s,
+                   &(struct queued_message){ w->pod, w->session, w->item->note, w->user, w->text });
     else
-        end(w, NULL);
+        stream_break(w->item->s->stream, w->pod, w->session);
+    end(w, NULL);
 }
 
 static void on_abort_done(void *data, int error, const char *message, const char *session_id)
@@ -140,6 +150,12 @@ static int note_attempt(struct words *w, char id[PROMPT_ID_SIZE])
     return r;
 }
 
+static int is_at_work(void *data, const struct session *s)
+{
+    *(bool *)data = s->status == SESSION_BUSY || s->status == SESSION_RETRY;
+    return 0;
+}
+
 static void send_prompt(struct words *words)
 {
     _cleanup_words_ struct words *w = words;
@@ -156,6 +172,7 @@ static void send_prompt(struct words *words)
     struct core *core = w->item->s->core;
     if (note_attempt(w, id) < 0)
         return;
+    (void)core_with_session(core, w->pod, w->session, is_at_work, &w->behind);
     struct words *all = TAKE_PTR(w); /* the answer has it */
     int r = core_session_prompt(core, &prompt, on_message_done, all);
     if (r < 0)
@@ -195,13 +212,24 @@ static bool to_question(struct words *w)
     return true;
 }
 
+/* Commands do not work in threads; these words alone do. */
+static bool is_stop(const char *text)
+{
+    static const char *const words[] = { "!stop", "stop",  "stop!",
+                                         "stop.", "/stop", "/opencode stop" };
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strcasecmp(words[i], text) == 0)
+            return true;
+    return false;
+}
+
 static void to_session(struct words *w)
 {
     if (decide_by_text(&(struct decide_text){ w->item, w->pod, w->session, w->channel, w->thread_ts,
                                               w->user, w->text })) {
         w->item = NULL; /* the decision has it */
         words_free(w);
-    } else if (strcmp(w->text, "!stop") == 0) {
+    } else if (is_stop(w->text)) {
         stop_session(w);
     } else if (to_question(w)) {
         words_free(w);

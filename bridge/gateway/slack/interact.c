@@ -7,6 +7,7 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
+#include "bridge/gateway/slack/queued.h"
 #include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/users.h"
@@ -35,6 +36,7 @@ static const struct view {
 /* Each takes what is its own; the buttons of permissions come last. */
 static bool (*const actions[])(struct slack *s, const cJSON *payload, const char *action_id) = {
     answer_action,
+    queued_action,
 };
 
 static const struct view *view_of(const cJSON *payload)

@@ -37,6 +37,7 @@ struct slack {
     struct users *users;
     struct sock *sock;
     struct threads *threads;
+    struct stream *stream;
     struct intake *intake;
     struct timer *check_timer; /* tokens and channel are looked at again */
     struct timer *stop_timer;

@@ -17,6 +17,8 @@ const struct slack_method_row slack_methods[SLACK_METHOD_MAX] = {
     [SLACK_HISTORY] = { "conversations.history", false, false, 35, 10, false },
     [SLACK_MEMBERS] = { "conversations.members", false, false, 70, 20, false },
     [SLACK_CHANNEL_INFO] = { "conversations.info", false, false, 35, 10, false },
+    [SLACK_UPLOAD_URL] = { "files.getUploadURLExternal", false, false, 70, 20, false },
+    [SLACK_UPLOAD] = { "files.completeUploadExternal", true, false, 70, 20, true },
 };
 
 /* A session's first post and its request may follow each other at once; then one a second. */
@@ -90,6 +92,13 @@ uint64_t limiter_wait(struct limiter *l, enum slack_method m, const char *channe
     if (l->blocked_until_ms[m] > now_ms)
         wait = later(wait, l->blocked_until_ms[m] - now_ms);
     return wait;
+}
+
+unsigned limiter_spare(struct limiter *l, enum slack_method m, uint64_t now_ms)
+{
+    refill(&l->methods[m], slack_methods[m].per_minute, slack_methods[m].burst, now_ms);
+    double tokens = l->methods[m].tokens;
+    return l->blocked_until_ms[m] > now_ms || tokens < 0 ? 0 : (unsigned)tokens;
 }
 
 void limiter_take(struct limiter *l, enum slack_method m, const char *channel, uint64_t now_ms)

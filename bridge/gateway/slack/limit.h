@@ -19,6 +19,8 @@ enum slack_method {
     SLACK_HISTORY,
     SLACK_MEMBERS,
     SLACK_CHANNEL_INFO,
+    SLACK_UPLOAD_URL,
+    SLACK_UPLOAD, /* completes it */
     SLACK_METHOD_MAX,
 };
 
@@ -54,6 +56,8 @@ void limiter_init(struct limiter *l, uint64_t now_ms);
 
 /* Milliseconds until this call may leave; 0: now. `channel` may be "". */
 uint64_t limiter_wait(struct limiter *l, enum slack_method m, const char *channel, uint64_t now_ms);
+/* How many calls of that method could leave at once. */
+unsigned limiter_spare(struct limiter *l, enum slack_method m, uint64_t now_ms);
 /* It leaves now. */
 void limiter_take(struct limiter *l, enum slack_method m, const char *channel, uint64_t now_ms);
 /* Slack answered 429: the method rests for `ms`. Never shortens an earlier one. */

@@ -15,6 +15,7 @@
 #define LANES_MAX     512
 #define BACKOFF_MAX_S 30
 #define SLOW_MS       30000 /* until people have set something right */
+#define LIVE_RESERVE  5     /* calls of chat.update kept for decisions */
 
 struct outbox {
     struct slack *s;
@@ -72,8 +73,10 @@ int outbox_put(struct outbox *o, struct outgoing *m)
     m->args = NULL;
     if (!payload)
         return -ENOMEM;
-    int r = store_outbox_put(o->s->store, CONNECTOR, m->lane, m->key,
-                             slack_methods[m->update ? SLACK_UPDATE : SLACK_POST_MESSAGE].name,
+    enum slack_method method = m->file     ? SLACK_UPLOAD
+                               : m->update ? SLACK_UPDATE
+                                           : SLACK_POST_MESSAGE;
+    int r = store_outbox_put(o->s->store, CONNECTOR, m->lane, m->key, slack_methods[method].name,
                              payload, m->again);
     if (r < 0)
         log_error("slack: cannot store a message to send: %s", strerror(-r));
@@ -299,7 +302,8 @@ static void item_send(struct item *i)
     }
     i->attempts++;
     crash_point("outbox.sending");
-    r = api_send(o->s->api, i->method, i->args, on_sent, i);
+    r = i->method == SLACK_UPLOAD ? api_upload(o->s->api, i->args, on_sent, i)
+                                  : api_send(o->s->api, i->method, i->args, on_sent, i);
     if (r < 0)
         item_later(i, false, backoff_until(i));
 }
@@ -403,9 +407,14 @@ static int pick(void *data, const struct outbox_item *row)
         due_in(p, row->not_before_ms - p->now_ms);
         return 0;
     }
-    /* A method that rests (429) must not fill all the places: the others go on. */
+    /* A method that rests (429) must not fill all the places: the others go on. What is only on
+     * its way to something else leaves room for what people wait for. */
     enum slack_method m = slack_method_find(row->method);
     uint64_t rests = m < SLACK_METHOD_MAX ? api_wait_ms(p->o->s->api, m, "") : 0;
+    if (m == SLACK_UPDATE && item_is_live(row) && api_spare(p->o->s->api, m) < LIVE_RESERVE) {
+        due_in(p, 1000);
+        return 0;
+    }
     if (rests > 0 && row->state == OUTBOX_QUEUED) {
         due_in(p, (int64_t)rests);
         return 0;

@@ -36,7 +36,15 @@ char *item_payload(struct outgoing *m, int64_t now_ms)
     json_add_str(j, "extra", m->extra);
     json_add_str(j, "shown", m->shown);
     (void)cJSON_AddBoolToObject(j, "update", m->update);
+    if (m->live)
+        (void)cJSON_AddBoolToObject(j, "live", true);
     return json_print(j);
+}
+
+/* Rows are looked at often: not parsed for this. In a JSON string the quotes would be escaped. */
+bool item_is_live(const struct outbox_item *row)
+{
+    return strstr(row->payload, ",\"live\":true");
 }
 
 char *item_payload_plain(const struct item *i)
@@ -167,13 +175,15 @@ enum item_verdict item_resolve(struct item *i)
     i->args = cJSON_Duplicate(args, true);
     if (!i->args)
         return v == ITEM_READY ? ITEM_WAIT : v;
-    json_add_str(i->args, "channel", i->channel);
+    json_add_str(i->args, i->method == SLACK_UPLOAD ? "channel_id" : "channel", i->channel);
     if (i->update) {
         json_add_str(i->args, "ts", i->ts);
         return v;
     }
     if (*i->thread_ts)
         json_add_str(i->args, "thread_ts", i->thread_ts);
+    if (i->method == SLACK_UPLOAD) /* found by its name */
+        return v;
     cJSON *meta = cJSON_AddObjectToObject(i->args, "metadata");
     (void)cJSON_AddStringToObject(meta, "event_type", EVENT_TYPE);
     cJSON *payload = cJSON_AddObjectToObject(meta, "event_payload");
@@ -205,11 +215,16 @@ cJSON *item_look_args(const struct item *i, const char *cursor, enum slack_metho
 const char *item_found(const struct item *i, const cJSON *messages)
 {
     const char *uid = json_str(i->payload, "uid", "");
+    const char *name =
+        i->method == SLACK_UPLOAD ? json_str_at(i->payload, "args.filename", "") : "";
     const cJSON *m;
     cJSON_ArrayForEach (m, messages) {
         const char *id = json_str_at(m, "metadata.event_payload.id", "");
         const char *ts = json_str(m, "ts", NULL);
+        const cJSON *file = cJSON_GetArrayItem(json_arr(m, "files"), 0);
         if (*uid && ts && strcmp(id, uid) == 0)
+            return ts;
+        if (*name && ts && strcmp(json_str(file, "name", ""), name) == 0)
             return ts;
     }
     return NULL;

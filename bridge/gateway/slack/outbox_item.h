@@ -27,6 +27,8 @@ char *item_payload(struct outgoing *m, int64_t now_ms);
 char *item_payload_plain(const struct item *i);
 
 /* A copy of the row; NULL when out of memory. A row that can't be read has no payload. */
+/* It is only on its way: another update follows. */
+bool item_is_live(const struct outbox_item *row);
 struct item *item_new(struct outbox *o, struct slack *s, const struct outbox_item *row);
 void item_free(struct item *i);
 

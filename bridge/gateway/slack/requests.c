@@ -6,6 +6,7 @@
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
+#include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/threads.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
     }
     if (e < 0 && e != -ENOENT)
         log_warn("slack: no thread for a request, posting it in the channel: %s", strerror(-e));
+    stream_break(s->stream, r->pod, r->root_session_id);
     _cleanup_buf_ struct buf lane = BUF_INIT;
     threads_lane(&lane, r->pod, r->root_session_id);
     (void)outbox_put(s->outbox, &(struct outgoing){

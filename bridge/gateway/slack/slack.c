@@ -7,6 +7,7 @@
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/sock.h"
+#include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/timer.h"
@@ -171,12 +172,13 @@ static void on_session_changed(void *data, const struct session *session)
 {
     struct slack *s = data;
     threads_session_changed(s->threads, session);
+    stream_session_changed(s->stream, session);
 }
 
 static void on_activity(void *data, const struct activity *a)
 {
     struct slack *s = data;
-    threads_activity(s->threads, a);
+    stream_activity(s->stream, a);
 }
 
 static void on_notice(void *data, const char *text)
@@ -217,6 +219,7 @@ static void on_stopping(void *data, uint64_t deadline_ms)
     timer_start(s->stop_timer, left);
     if (left == 0)
         return;
+    stream_flush(s->stream);
     threads_say_stopping(s->threads);
     outbox_flush(s->outbox, now + left, stopped, s);
 }
@@ -253,6 +256,8 @@ static int make_rooms(struct slack *s, struct error *e)
         r = users_new(&s->users, s);
     if (r == 0)
         r = threads_new(&s->threads, s);
+    if (r == 0)
+        r = stream_new(&s->stream, s);
     if (r == 0)
         r = intake_new(&s->intake, s);
     if (r < 0)
@@ -330,6 +335,7 @@ void slack_connector_free(struct slack *s)
     sock_free(s->sock);
     users_free(s->users);
     intake_free(s->intake);
+    stream_free(s->stream);
     threads_free(s->threads);
     outbox_free(s->outbox);
     api_free(s->api);

@@ -4,8 +4,10 @@
 #include "base/core/log.h"
 #include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/turn.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,18 +16,10 @@
 
 #define CHANGED_MAX     64   /* sessions whose card is to be brought up to date */
 #define CARD_SPACING_MS 1500 /* changes within are one */
-#define TURNS_MAX       64   /* sessions whose last text is kept until the turn ends */
-#define TURN_TEXT_MAX   ((size_t)64 << 10)
 #define STOPPING_MAX    256
 
 struct changed {
     char *pod, *id;
-};
-
-/* The newest text of the agent in the turn under way. */
-struct turn {
-    char *pod, *session, *message, *part, *text;
-    uint64_t used_ms;
 };
 
 struct threads {
@@ -33,7 +27,6 @@ struct threads {
     struct timer *timer;
     struct changed changed[CHANGED_MAX];
     size_t changed_count;
-    struct turn turns[TURNS_MAX];
 };
 
 static void on_timer(void *data);
@@ -53,16 +46,6 @@ int threads_new(struct threads **ret, struct slack *s)
     return 0;
 }
 
-static void turn_release(struct turn *u)
-{
-    free(u->pod);
-    free(u->session);
-    free(u->message);
-    free(u->part);
-    free(u->text);
-    *u = (struct turn){ 0 };
-}
-
 void threads_free(struct threads *t)
 {
     if (!t)
@@ -71,8 +54,6 @@ void threads_free(struct threads *t)
         free(t->changed[i].pod);
         free(t->changed[i].id);
     }
-    for (size_t i = 0; i < TURNS_MAX; i++)
-        turn_release(&t->turns[i]);
     timer_free(t->timer);
     free(t);
 }
@@ -152,6 +133,21 @@ static void put_status(struct buf *out, const struct session *s)
         buf_puts(out, ": ");
         (void)text_put(out, s->status_text, 300, TEXT_ESCAPE | TEXT_ONE_LINE);
     }
+    if (s->status == SESSION_RETRY && s->retry_at_ms > 0)
+        buf_printf(out, "; next at <!date^%" PRId64 "^{time_secs}|soon>", s->retry_at_ms / 1000);
+}
+
+/* While it is at work it can be stopped from here: commands do not work in threads. */
+static void put_stop(cJSON *blocks, const struct session *s)
+{
+    _cleanup_buf_ struct buf value = BUF_INIT;
+    if (s->status != SESSION_BUSY && s->status != SESSION_RETRY)
+        return;
+    permission_value(&value, s->pod, s->id);
+    struct blocks_button stop = { .action_id = ACTION_STOP,
+                                  .label = "Stop",
+                                  .value = buf_str(&value) };
+    blocks_add_buttons(blocks, "session", &stop, 1);
 }
 
 static cJSON *card_message(const struct session *s)
@@ -168,6 +164,7 @@ static cJSON *card_message(const struct session *s)
     cJSON *blocks = cJSON_AddArrayToObject(m, "blocks");
     blocks_add_section(blocks, buf_str(&head));
     blocks_add_context(blocks, NULL, buf_str(&where));
+    put_stop(blocks, s);
     return m;
 }
 
@@ -175,7 +172,8 @@ static void card_extra(struct buf *out, const struct session *s, bool adopted)
 {
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     _cleanup_buf_ struct buf seen = BUF_INIT;
-    buf_printf(&seen, "%d/%s/%s", (int)s->status, s->title, s->status_text);
+    buf_printf(&seen, "%d/%s/%s/%" PRId64, (int)s->status, s->title, s->status_text,
+               s->retry_at_ms);
     json_add_str(j, "seen", buf_str(&seen));
     (void)cJSON_AddBoolToObject(j, "adopted", adopted);
     _cleanup_free_ char *text = json_print(j);
@@ -339,87 +337,13 @@ static bool has_thread(struct threads *t, const char *pod, const char *id)
     return threads_place(t, pod, id, channel, ts) == 0;
 }
 
-/* ---------------------------------------------------------------- what the agent said */
-
-static struct turn *turn_of(struct threads *t, const char *pod, const char *session)
-{
-    for (size_t i = 0; i < TURNS_MAX; i++)
-        if (t->turns[i].session && strcmp(t->turns[i].session, session) == 0 &&
-            strcmp(t->turns[i].pod, pod) == 0)
-            return &t->turns[i];
-    return NULL;
-}
-
-static struct turn *turn_begin(struct threads *t, const char *pod, const char *session)
-{
-    struct turn *u = &t->turns[0];
-    for (size_t i = 0; i < TURNS_MAX; i++)
-        if (t->turns[i].used_ms < u->used_ms)
-            u = &t->turns[i];
-    turn_release(u);
-    u->pod = strdup(pod);
-    u->session = strdup(session);
-    if (!u->pod || !u->session)
-        turn_release(u);
-    return u->session ? u : NULL;
-}
-
-static bool replace(char **at, const char *value, size_t max)
-{
-    char *copy = strndup(value, max);
-    if (!copy)
-        return false;
-    free(*at);
-    *at = copy;
-    return true;
-}
-
-void threads_activity(struct threads *t, const struct activity *a)
-{
-    if (a->kind != ACTIVITY_TEXT || strcmp(a->role, "assistant") != 0 || !*a->text)
-        return;
-    struct turn *u = turn_of(t, a->pod, a->session_id);
-    if (!u && has_thread(t, a->pod, a->session_id))
-        u = turn_begin(t, a->pod, a->session_id);
-    if (!u)
-        return;
-    u->used_ms = clock_mono_ms();
-    if (!replace(&u->message, a->message_id, 128) || !replace(&u->part, a->id, 128) ||
-        !replace(&u->text, a->text, TURN_TEXT_MAX))
-        turn_release(u);
-}
-
-/* The turn is over: its last text is the answer. A second idle finds nothing more to post. */
-static void post_answer(struct threads *t, const struct session *s)
-{
-    struct turn *u = turn_of(t, s->pod, s->id);
-    if (!u || !u->text)
-        return;
-    _cleanup_buf_ struct buf key = BUF_INIT, lane = BUF_INIT, text = BUF_INIT;
-    buf_printf(&key, "answer:%s:%s:%s:%s", s->pod, s->id, u->message, u->part);
-    threads_lane(&lane, s->pod, s->id);
-    (void)text_put(&text, u->text, BLOCKS_FALLBACK_MAX, TEXT_ESCAPE);
-    cJSON *m = cJSON_CreateObject();
-    json_add_str(m, "text", buf_str(&text));
-    cJSON *blocks = cJSON_AddArrayToObject(m, "blocks");
-    if (blocks_add_markdown(blocks, u->text))
-        blocks_add_context(blocks, "Shortened. The whole text is on the web page.", NULL);
-    (void)outbox_put(t->s->outbox, &(struct outgoing){
-                                       .key = buf_str(&key),
-                                       .lane = buf_str(&lane),
-                                       .args = m,
-                                       .thread = { "session", s->pod, s->id },
-                                   });
-    turn_release(u);
-}
+/* ---------------------------------------------------------------- what the core tells */
 
 void threads_session_changed(struct threads *t, const struct session *s)
 {
     if (!has_thread(t, s->pod, s->id))
         return;
     mark_changed(t, s->pod, s->id);
-    if (s->status == SESSION_IDLE || s->status == SESSION_ERROR)
-        post_answer(t, s);
 }
 
 /* ---------------------------------------------------------------- the pod stops */

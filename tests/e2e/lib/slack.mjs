@@ -133,5 +133,6 @@ export async function startWorkspace(dir, opencode) {
 }
 
 export const elements = (m) => (m.blocks ?? []).filter((b) => b.type === "actions").flatMap((b) => b.elements);
-export const buttons = (m) => elements(m).filter((e) => e.type === "button");
+// Of a request; not the one that stops the turn.
+export const buttons = (m) => elements(m).filter((e) => e.type === "button" && e.action_id !== "session_stop");
 export const seen = (m) => `${m.text}\n${JSON.stringify(m.blocks)}`;

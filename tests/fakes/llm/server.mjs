@@ -15,6 +15,7 @@ The newest user message that holds "@@" lines is the script. "@@then" separates 
 to play is the number of assistant messages which follow that user message.
   @@text WORDS        stream text
   @@tool NAME JSON    emit a tool call (several in one turn = parallel calls)
+  @@file PATH         stream the contents of a file
   @@result            stream what the newest tool call gave, as a code block
   @@reason WORDS      stream reasoning text
   @@delay MS          wait before going on
@@ -74,6 +75,7 @@ async function answer(res, body) {
   for (const [verb, rest] of steps) {
     if (res.destroyed) return;
     if (verb === "text") for (const word of rest.split(/(?<=\s)/)) send({ content: word });
+    else if (verb === "file") for (const piece of fs.readFileSync(rest, "utf8").match(/[^]{1,200}/g) ?? []) send({ content: piece });
     else if (verb === "result") {
       const result = textOf((body.messages ?? []).findLast((m) => m.role === "tool")?.content);
       send({ content: `\n\n\`\`\`\n${result.trimEnd()}\n\`\`\`\n\n` });
