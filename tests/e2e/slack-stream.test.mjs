@@ -52,13 +52,13 @@ const written = (list) => list.map(markdown).join("");
 
 describe("while the agent works", () => {
   test("its text grows in the thread, and is complete at the end, with what it took", async () => {
-    const root = await begin("@@slow 40 150\n@@text The end & <b>.");
+    const root = await begin("@@slow 28 150\n@@text The end & <b>.");
     const first = await eventually("the first words", async () => (await pages(root))[0]);
     assert.doesNotMatch(markdown(first), /The end/);
     assert.deepEqual(elements(first).map((b) => b.text.text), ["Stop"]);
     const list = await done(root);
     assert.equal(list.length, 1);
-    const words = Array.from({ length: 40 }, (_, i) => `word${i} `).join("");
+    const words = Array.from({ length: 28 }, (_, i) => `word${i} `).join("");
     assert.equal(written(list), `${words}The end & <b>.`);
     assert.deepEqual(elements(list[0]), []);
     assert.match(context(list[0]), /Done in \d+ s · 110 tokens$/);
@@ -115,24 +115,24 @@ describe("while the agent works", () => {
   });
 
   test("killed in the middle: the same messages go on, nothing is lost or doubled", async () => {
-    const root = await begin("@@slow 50 150\n@@text After it.");
+    const root = await begin("@@slow 30 150\n@@text After it.");
     await eventually("the first words", async () => (await pages(root))[0]);
     await w.kill();
     await w.start();
     const list = await done(root);
     assert.equal(list.length, 1);
-    const words = Array.from({ length: 50 }, (_, i) => `word${i} `).join("");
+    const words = Array.from({ length: 30 }, (_, i) => `word${i} `).join("");
     assert.equal(written(list), `${words}After it.`);
   });
 
   test("the turn ends while the gateway is away: its text is there all the same", async () => {
-    const root = await begin("@@slow 20 150\n@@text Ended alone.");
+    const root = await begin("@@slow 12 150\n@@text Ended alone.");
     await eventually("the first words", async () => (await pages(root))[0]);
     await w.kill();
     await eventually("OpenCode is done", async () => Object.keys((await opencode.api("/session/status")).body).length === 0);
     await w.start();
     const list = await done(root);
-    assert.match(written(list), /word19 Ended alone\.$/);
+    assert.match(written(list), /word11 Ended alone\.$/);
     assert.equal(list.length, 1);
   });
 
@@ -149,7 +149,7 @@ describe("a reply while the agent works", () => {
   const busy = (root) => eventually("the agent writes", async () => (await pages(root))[0], 30000);
 
   test("is shown as queued, and as read when the agent has read it", async () => {
-    const root = await begin("@@slow 25 150\n@@text First.");
+    const root = await begin("@@slow 14 150\n@@text First.");
     await busy(root);
     await say(root, "@@text Second.");
     const notice = await shown(root, /Queued: the agent is at work/);
@@ -190,7 +190,7 @@ describe("a reply while the agent works", () => {
     await w.ephemeral(ALICE, /Stopped/);
     const notice = await shown(root, /Not read yet: the turn was stopped/);
     await w.click(ALICE, notice, "queued_send_now");
-    await shown(root, /Later then\./);
+    await shown(root, /Later then\.[^]*Done in/);
     await say(root, "@@slow 400 150");
     const live = await eventually("a button", async () => (await pages(root)).find((m) => elements(m).some((e) => e.action_id === "session_stop")), 30000);
     await w.click("mallory", live, "session_stop");

@@ -96,7 +96,7 @@ struct activity {
     const char *message_id, *id;
     const char *text, *status;
     const char *output; /* of a tool: what it printed so far, cut; NULL: nothing yet, not known */
-    bool child; /* a subagent's */
+    bool child;         /* a subagent's */
 };
 
 /* How a connector is told. Each may be NULL. None may call back into core_decide and the like

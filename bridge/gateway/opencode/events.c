@@ -386,40 +386,6 @@ const char *state_session_needed(struct opencode *oc, const cJSON *state)
     return NULL;
 }
 
-/* The last prompt that was begun: what was written before it is known, or was shown elsewhere. */
-static int last_prompt(const cJSON *messages)
-{
-    int found = 0, user = -1, at = 0;
-    const cJSON *m;
-    cJSON_ArrayForEach (m, messages) {
-        bool is_user = strcmp(json_str_at(m, "info.role", ""), "user") == 0;
-        if (is_user)
-            user = at;
-        else if (user >= 0)
-            found = user;
-        at++;
-    }
-    return found;
-}
-
-static void written_apply(struct opencode *oc, const char *directory, const cJSON *messages)
-{
-    int from = last_prompt(messages), at = 0;
-    const cJSON *m, *part;
-    cJSON_ArrayForEach (m, messages) {
-        if (at++ < from)
-            continue;
-        on_message(oc, directory, m);
-        if (strcmp(json_str_at(m, "info.role", ""), "assistant") != 0)
-            continue;
-        cJSON_ArrayForEach (part, json_arr(m, "parts")) {
-            _cleanup_json_ cJSON *p = cJSON_CreateObject();
-            if (cJSON_AddItemReferenceToObject(p, "part", (cJSON *)(uintptr_t)part))
-                part_updated(oc, directory, p);
-        }
-    }
-}
-
 void state_apply(struct opencode *oc, const char *directory, const cJSON *state)
 {
     const cJSON *item, *status = json_obj(state, "status");
@@ -428,8 +394,6 @@ void state_apply(struct opencode *oc, const char *directory, const cJSON *state)
     cJSON_ArrayForEach (item, status)
         if (item->string)
             apply_status(oc, directory, item->string, item);
-    cJSON_ArrayForEach (item, json_arr(state, "messages"))
-        written_apply(oc, directory, item);
     for (size_t i = 0; i < ARRAY_SIZE(request_lists); i++)
         cJSON_ArrayForEach (item, json_arr(state, request_lists[i]))
             if (is_busy(status, json_str(item, "sessionID", "")))

@@ -9,8 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define RETRY_MS  5000
-#define TURNS_MAX 64 /* sessions whose messages are read, of one directory */
+#define RETRY_MS 5000
 
 static const struct {
     const char *name, *path;
@@ -25,21 +24,12 @@ static const struct {
 struct sync {
     size_t directory, list;
     cJSON *state;
-    char *turns[TURNS_MAX]; /* sessions that are or were at work: what they wrote is read */
-    size_t turn, n_turns;
     int64_t before_ms;
     struct http_request *request;
     bool failed; /* one directory could not be read */
 };
 
 static void next_list(struct opencode *oc);
-
-static void forget_turns(struct sync *s)
-{
-    for (size_t i = 0; i < s->n_turns; i++)
-        free(s->turns[i]);
-    s->turn = s->n_turns = 0;
-}
 
 void sync_cancel(struct opencode *oc)
 {
@@ -48,7 +38,6 @@ void sync_cancel(struct opencode *oc)
         return;
     if (s->request)
         http_cancel(s->request);
-    forget_turns(s);
     cJSON_Delete(s->state);
     free(s);
 }
@@ -88,7 +77,6 @@ static void next_directory(struct opencode *oc)
         return;
     }
     s->list = 0;
-    forget_turns(s);
     s->before_ms = clock_wall_ms();
     cJSON_Delete(s->state);
     s->state = cJSON_CreateObject();
@@ -114,79 +102,6 @@ static void directory_read(struct opencode *oc)
     next_directory(oc);
 }
 
-/* ---------------------------------------------------------------- what was written meanwhile */
-
-static void add_turn(struct sync *s, const char *id)
-{
-    for (size_t i = 0; i < s->n_turns; i++)
-        if (strcmp(s->turns[i], id) == 0)
-            return;
-    if (s->n_turns < TURNS_MAX && (s->turns[s->n_turns] = strdup(id)))
-        s->n_turns++;
-}
-
-static int add_if_at_work(void *data, const struct session *session)
-{
-    struct opencode *oc = data;
-    bool at_work = session->status == SESSION_BUSY || session->status == SESSION_RETRY;
-    if (at_work && strcmp(session->pod, core_settings(oc->core)->pod) == 0 &&
-        strcmp(session->directory, oc->directories[oc->sync->directory]) == 0)
-        add_turn(oc->sync, session->id);
-    return 0;
-}
-
-static void next_turn(struct opencode *oc);
-
-/* Without them the texts are not whole, but requests and status count more: on all the same. */
-static void on_turn(void *data, const struct http_response *r)
-{
-    struct opencode *oc = data;
-    struct sync *s = oc->sync;
-    cJSON *json = NULL;
-    s->request = NULL;
-    if (r->error == 0 && r->status == 200 && json_parse(&json, r->body, r->body_len, NULL) == 0 &&
-        cJSON_IsArray(json)) {
-        cJSON *all = cJSON_GetObjectItemCaseSensitive(s->state, "messages");
-        if (!all)
-            all = cJSON_AddArrayToObject(s->state, "messages");
-        (void)cJSON_AddItemToArray(all, json);
-    } else {
-        cJSON_Delete(json);
-    }
-    s->turn++;
-    next_turn(oc);
-}
-
-static void next_turn(struct opencode *oc)
-{
-    struct sync *s = oc->sync;
-    if (s->turn == s->n_turns) {
-        directory_read(oc);
-        return;
-    }
-    _cleanup_buf_ struct buf path = BUF_INIT;
-    _cleanup_free_ char *id = http_escape(s->turns[s->turn]);
-    buf_printf(&path, "/session/%s/message?limit=50", id ? id : "");
-    _cleanup_free_ char *url =
-        id ? oc_url(oc, buf_str(&path), oc->directories[s->directory]) : NULL;
-    struct http_options o = oc_request(oc, url, on_turn, oc);
-    o.timeout_ms = OC_LIST_MS;
-    if (!url || http_start(core_http(oc->core), &o, &s->request) < 0) {
-        forget_turns(s);
-        directory_read(oc);
-    }
-}
-
-static void read_turns(struct opencode *oc)
-{
-    const cJSON *status;
-    cJSON_ArrayForEach (status, json_obj(oc->sync->state, "status"))
-        if (status->string)
-            add_turn(oc->sync, status->string);
-    (void)core_each_session(oc->core, add_if_at_work, oc);
-    next_turn(oc);
-}
-
 static void on_list(void *data, const struct http_response *r)
 {
     struct opencode *oc = data;
@@ -206,7 +121,7 @@ static void on_list(void *data, const struct http_response *r)
     }
     cJSON_AddItemToObject(s->state, lists[s->list].name, json);
     if (++s->list == ARRAY_SIZE(lists))
-        read_turns(oc);
+        directory_read(oc);
     else
         next_list(oc);
 }

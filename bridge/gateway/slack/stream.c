@@ -22,17 +22,30 @@
 #define SPACING_MS 2500 /* between two changes of a message */
 #define SHARE_MS                                                                                   \
     1800 /* chat.update serves the whole workspace: each session more, so much slower */
-#define CLOSE_MS 1200  /* OpenCode tells what a turn changed and took just after its end */
-#define LONG_MS  30000 /* a turn that took longer ends with a message: changes notify nobody */
+#define CLOSE_MS   1200  /* OpenCode tells what a turn changed and took just after its end */
+#define EARLY_MS   60000 /* after the start: what happened while nobody listened is read */
+#define READ_MS    1000  /* until a failed reading is tried again */
+#define READ_TRIES 20
+#define LONG_MS    30000 /* a turn that took longer ends with a message: changes notify nobody */
 
 struct live {
     struct live *next;
+    struct stream *st;
     struct turn *turn;
     bool dirty, closing;
     bool breaks;               /* what comes next goes on a new page */
     uint64_t due_ms, close_ms; /* monotonic */
     enum session_status status;
     char *status_text;
+    /* What it wrote may have a hole: it is read from OpenCode before it is shown for good. */
+    struct reading *reading; /* under way */
+    unsigned tries;          /* left; 0: nothing to read */
+};
+
+/* Outlives what it is for: the answer may come when that is gone. */
+struct reading {
+    struct live *live; /* NULL: gone */
+    struct turn_history history;
 };
 
 struct stream {
@@ -40,6 +53,7 @@ struct stream {
     struct timer *timer;
     struct live *live; /* the one heard of last comes first */
     size_t count;
+    int64_t begun_ms; /* wall clock */
 };
 
 static void on_timer(void *data);
@@ -50,6 +64,7 @@ int stream_new(struct stream **ret, struct slack *s)
     if (!st)
         return -ENOMEM;
     st->s = s;
+    st->begun_ms = clock_wall_ms();
     st->timer = timer_new(s->loop, on_timer, st);
     if (!st->timer) {
         free(st);
@@ -61,6 +76,8 @@ int stream_new(struct stream **ret, struct slack *s)
 
 static void live_free(struct live *l)
 {
+    if (l->reading)
+        l->reading->live = NULL;
     turn_free(l->turn);
     free(l->status_text);
     free(l);
@@ -96,15 +113,17 @@ static void save(struct stream *st, const struct turn *t)
         log_warn("slack: cannot store what is shown of a turn: %s", strerror(-r));
 }
 
-static void load(struct stream *st, struct turn *t)
+/* True when a turn was under way. */
+static bool load(struct stream *st, struct turn *t)
 {
     _cleanup_buf_ struct buf key = BUF_INIT;
     _cleanup_free_ char *json = NULL;
     record_key(&key, t->pod, t->session);
     if (store_get(st->s->store, buf_str(&key), &json) < 0)
-        return;
+        return false;
     if (turn_load(t, json) < 0)
         log_warn("slack: what was stored of a turn can't be read");
+    return !turn_empty(t);
 }
 
 /* ---------------------------------------------------------------- finding */
@@ -139,6 +158,12 @@ static void live_drop(struct stream *st, struct live *l)
     live_free(l);
 }
 
+static void wake(struct stream *st, uint64_t at_ms)
+{
+    uint64_t now = clock_mono_ms();
+    timer_start_earlier(st->timer, at_ms > now ? at_ms - now : 0);
+}
+
 static struct live *live_new(struct stream *st, const struct session *s)
 {
     if (st->count == LIVE_MAX)
@@ -150,15 +175,58 @@ static struct live *live_new(struct stream *st, const struct session *s)
         free(l);
         return NULL;
     }
-    load(st, l->turn);
-    if (turn_empty(l->turn) && turn_restart(l->turn, clock_wall_ms(), s->cost, s->tokens) < 0) {
+    l->st = st;
+    bool goes_on = load(st, l->turn);
+    if (goes_on || s->updated_ms < st->begun_ms || clock_wall_ms() - st->begun_ms < EARLY_MS)
+        l->tries = READ_TRIES;
+    if (!goes_on && turn_restart(l->turn, clock_wall_ms(), s->cost, s->tokens) < 0) {
         live_free(l);
         return NULL;
     }
     l->next = st->live;
     st->live = l;
     st->count++;
+    l->due_ms = clock_mono_ms() + FIRST_MS;
+    if (l->tries)
+        wake(st, l->due_ms);
     return l;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static void on_each(void *data, const struct activity *a)
+{
+    struct reading *r = data;
+    if (r->live)
+        (void)turn_add_history(r->live->turn, a, &r->history);
+}
+
+static void on_read(void *data, int error, const char *message, const char *session_id)
+{
+    struct reading *r = data;
+    struct live *l = r->live;
+    if (error)
+        log_debug("slack: what session %s wrote can't be read: %s", session_id, message);
+    if (l) {
+        l->reading = NULL;
+        l->tries = error && error != -ENOENT && l->tries > 1 ? l->tries - 1 : 0;
+        l->dirty = true;
+        l->due_ms = clock_mono_ms() + (l->tries ? READ_MS : 0);
+        wake(l->st, l->due_ms);
+    }
+    free(r);
+}
+
+static void read_history(struct stream *st, struct live *l)
+{
+    struct reading *r = calloc(1, sizeof *r);
+    if (!r)
+        return;
+    *r = (struct reading){ l, turn_history_begin(l->turn) };
+    l->reading = r;
+    int e = core_session_history(st->s->core, l->turn->pod, l->turn->session, on_each, on_read, r);
+    if (e < 0)
+        on_read(r, e, strerror(-e), l->turn->session);
 }
 
 static bool at_work(const struct session *s)
@@ -167,12 +235,6 @@ static bool at_work(const struct session *s)
 }
 
 /* ---------------------------------------------------------------- sending */
-
-static void wake(struct stream *st, uint64_t at_ms)
-{
-    uint64_t now = clock_mono_ms();
-    timer_start_earlier(st->timer, at_ms > now ? at_ms - now : 0);
-}
 
 static uint64_t spacing(const struct stream *st)
 {
@@ -395,13 +457,17 @@ static void on_timer(void *data)
     uint64_t now = clock_mono_ms(), next = UINT64_MAX;
     for (struct live *l = st->live, *after; l; l = after) {
         after = l->next;
+        if (l->tries && !l->reading && l->due_ms <= now)
+            read_history(st, l);
+        if (l->tries && l->closing && l->close_ms <= now)
+            l->close_ms = now + READ_MS / 4; /* not before it is known what to show */
         if (l->closing && l->close_ms <= now) {
             finish(st, l);
             continue;
         }
         if (!l->closing && l->dirty && l->due_ms <= now)
             flush(st, l);
-        uint64_t at = l->closing ? l->close_ms : l->dirty ? l->due_ms : UINT64_MAX;
+        uint64_t at = l->closing ? l->close_ms : l->dirty || l->tries ? l->due_ms : UINT64_MAX;
         next = at < next ? at : next;
     }
     if (next != UINT64_MAX)
@@ -463,12 +529,12 @@ static void begin_close(struct stream *st, struct live *l, const struct session 
     wake(st, l->close_ms);
 }
 
-static bool has_record(struct stream *st, const struct session *s)
+/* What the gateway did not hear of is told soon after its start. */
+static bool was_away(struct stream *st, const struct session *s)
 {
-    _cleanup_buf_ struct buf key = BUF_INIT;
-    _cleanup_free_ char *json = NULL;
-    record_key(&key, s->pod, s->id);
-    return store_get(st->s->store, buf_str(&key), &json) == 0 && strstr(json, "\"kind\"");
+    char channel[40], ts[40];
+    return clock_wall_ms() - st->begun_ms < EARLY_MS &&
+           threads_place(st->s->threads, s->pod, s->id, channel, ts) == 0;
 }
 
 void stream_session_changed(struct stream *st, const struct session *s)
@@ -481,7 +547,7 @@ void stream_session_changed(struct stream *st, const struct session *s)
             (void)live_new(st, s);
         return;
     }
-    if (!l && has_record(st, s)) /* it ended while the gateway was away */
+    if (!l && was_away(st, s)) /* it ended then */
         l = live_new(st, s);
     if (l)
         begin_close(st, l, s);

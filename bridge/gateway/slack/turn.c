@@ -105,6 +105,23 @@ struct said {
     bool child, growing;
 };
 
+/* Parts have ids that sort by time: what is read later may belong before what came already. */
+static size_t entry_place(const struct turn *t, const struct said *e)
+{
+    size_t at = t->count;
+    if (strncmp(e->id, "prt_", 4) != 0 || e->child)
+        return at;
+    for (size_t i = t->count; i-- > 0;) {
+        const struct turn_entry *o = &t->entries[i];
+        if (o->child || strncmp(o->id, "prt_", 4) != 0)
+            continue;
+        if (strcmp(o->id, e->id) < 0)
+            break;
+        at = i;
+    }
+    return at;
+}
+
 static int entry_append(struct turn *t, const struct said *e)
 {
     if (t->count == t->cap) {
@@ -122,7 +139,10 @@ static int entry_append(struct turn *t, const struct said *e)
         return -ENOMEM;
     }
     t->bytes += strlen(e->text);
-    t->entries[t->count++] = copy;
+    size_t at = entry_place(t, e);
+    memmove(&t->entries[at + 1], &t->entries[at], (t->count - at) * sizeof copy);
+    t->entries[at] = copy;
+    t->count++;
     return 1;
 }
 
@@ -235,6 +255,26 @@ int turn_add(struct turn *t, const struct activity *a)
         return 0;
     int r = a->child ? 0 : note_message(t, a->message_id);
     return r < 0 ? r : entry_put(t, &e);
+}
+
+struct turn_history turn_history_begin(const struct turn *t)
+{
+    return (struct turn_history){ .unknown = !*t->last };
+}
+
+int turn_add_history(struct turn *t, const struct activity *a, struct turn_history *h)
+{
+    if (strcmp(a->role, "user") == 0) {
+        h->prompted = true;
+        return 0;
+    }
+    if (h->prompted && h->unknown) {
+        clear(t);
+        if (!replace(&t->id, "") || !replace(&t->last, ""))
+            return -ENOMEM;
+    }
+    h->prompted = false;
+    return turn_add(t, a);
 }
 
 const char *turn_last_text(const struct turn *t)

@@ -53,6 +53,14 @@ int turn_restart(struct turn *t, int64_t now_ms, double cost, int64_t tokens);
 /* 1 it changed, 0 nothing new, -ENOMEM. Of a message that is older than `last` and not of this turn
  * nothing is taken. */
 int turn_add(struct turn *t, const struct activity *a);
+/* The same of what is read anew from OpenCode, oldest first. Where nothing is known of the session,
+ * the turn is what follows its last prompt. */
+struct turn_history {
+    bool unknown;  /* set by turn_history_begin() */
+    bool prompted; /* what comes next belongs to a later prompt */
+};
+struct turn_history turn_history_begin(const struct turn *t);
+int turn_add_history(struct turn *t, const struct activity *a, struct turn_history *h);
 /* What follows is shown on a new page: below what was posted in between. */
 int turn_break(struct turn *t);
 bool turn_empty(const struct turn *t);

@@ -221,7 +221,8 @@ static int page_take(struct page *p, struct turn_page *ret)
     }
     p->blocks = NULL;
     _cleanup_free_ char *printed = json_print(m);
-    *ret = (struct turn_page){ m, printed ? hash_of(printed) : 0, TAKE_PTR(p->file) };
+    *ret = (struct turn_page){ m, printed ? hash_of(printed) : 0, p->file };
+    p->file = NULL;
     return printed ? 0 : -ENOMEM;
 }
 
