@@ -60,6 +60,15 @@ $(B)/unit/$(1): $(B)/obj/tests/unit/$(1).o $(foreach r,$(call unit_rooms,tests/u
 endef
 $(foreach t,$(UNIT_SRC:tests/unit/%.c=%),$(eval $(call unit_rules,$(t))))
 
+# PID 1 with the usual libc and allocations that fail. The sanitizers have an allocator of their own.
+$(B)/unit/codev-init-fails: $(B)/obj/supervisor/init/main.o $(B)/obj/tests/unit/fail_alloc.o \
+	$(foreach r,$(ROOMS_codev-init),$(call room_lib,$(r))) $(LINK_STAMP)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+ifeq ($(SANITIZE),)
+unit-bins: $(B)/unit/codev-init-fails
+endif
+
 # Loaded into OpenCode's process, hence without the sanitizers of this build.
 $(B)/lib/codev/codev-fence.so: supervisor/fence/fence.c mk/flags.mk
 	$(say) LINK $@

@@ -57,9 +57,10 @@ deps-bench:
 	@scripts/install-packages.sh $(DEBIAN_BENCH)
 
 .PHONY: soak
-soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the long tests: services killed at random for CHAOS seconds (600), the gateway at each crash point on each way, the image and the pod in containers
+soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the long tests: services killed at random for CHAOS seconds (600), the gateway at each crash point on each way, each system call and allocation of PID 1 failing, the image and the pod in containers
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) CODEV_CRASH_ALL=1 \
 		CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/chaos.test.mjs tests/e2e/crash.test.mjs
-	@$(MAKE) --no-print-directory $(B)/unit/test_init_groups
+	@$(MAKE) --no-print-directory unit-bins
+	@CODEV_FAULTS=all scripts/run-unit.sh $(B)/unit/test_init_faults
 	@tests/uml/run.sh $(B)/unit/test_init_groups
 	@$(MAKE) --no-print-directory container

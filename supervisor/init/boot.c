@@ -10,6 +10,8 @@
 #include "supervisor/init/supervisor.h"
 
 #define BOOT_DEADLINE_MS 10000
+#define BOOT_AGAIN_MS    500
+#define BOOT_TRIES       60
 
 static void take_volume(struct supervisor *sv, const void *data, size_t len)
 {
@@ -98,18 +100,9 @@ static bool refused_by_volumes(struct supervisor *sv)
 
 void boot_services(struct supervisor *sv)
 {
-    struct service **at = &sv->services;
     groups_begin(sv);
-    for (uint32_t i = 0; i < sv->plan->plan.header->services; i++) {
-        struct service *s = service_new(sv, sv->plan, i, NULL);
-        if (!s) {
-            stop_begin(sv, 1, "out of memory at the start");
-            return;
-        }
-        *at = s;
-        at = &s->next;
-    }
     sv->phase = PHASE_RUNNING;
+    services_complete(sv);
     for (struct service *s = sv->services; s; s = s->next)
         service_event(s, EV_START, "");
     verdict_update(sv);
@@ -147,8 +140,28 @@ static void on_helper_end(struct helper *h, bool complete)
         judged(sv);
 }
 
-static void on_compiled(struct supervisor *sv, struct plan_block *plan, const char *error)
+static void on_boot_timer(struct timer *t)
 {
+    boot_begin(t->arg);
+}
+
+/* Want of memory, processes or descriptors is no reason to end: it may be over soon. */
+static bool try_again(struct supervisor *sv, int code, const char *error)
+{
+    if (code == -EINVAL || code == -EIO || code == -EBADMSG || sv->boot_tries == BOOT_TRIES)
+        return false;
+    if (!sv->boot_tries++)
+        say(sv, LOG_LEVEL_WARN, "codev-config cannot be run yet: %s", error);
+    sv->boot_timer.fn = on_boot_timer;
+    sv->boot_timer.arg = sv;
+    timer_set(&sv->loop, &sv->boot_timer, BOOT_AGAIN_MS);
+    return true;
+}
+
+static void on_compiled(struct supervisor *sv, struct plan_block *plan, int code, const char *error)
+{
+    if (!plan && try_again(sv, code, error))
+        return;
     if (!plan) {
         char why[600];
         (void)snprintf(why, sizeof why, "configuration: %s", error);
@@ -182,7 +195,7 @@ static void on_compiled(struct supervisor *sv, struct plan_block *plan, const ch
 
 void boot_begin(struct supervisor *sv)
 {
-    int r = compile_begin(sv, on_compiled);
+    int r = sv->phase == PHASE_BOOT ? compile_begin(sv, on_compiled) : 0;
     if (r < 0)
-        on_compiled(sv, NULL, strerror(-r));
+        on_compiled(sv, NULL, r == -EINVAL || r == -EIO ? -EAGAIN : r, strerror(-r));
 }

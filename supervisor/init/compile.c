@@ -26,7 +26,7 @@ struct compile {
     int memfd, messages_in; /* the write end of its stderr */
     struct source messages;
     struct buf text; /* what it said */
-    void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error);
+    compile_done *done;
 };
 
 static void on_messages(struct source *s, uint32_t events)
@@ -95,13 +95,13 @@ static struct plan_block *result(struct compile *c, int status, struct error *e)
     return NULL;
 }
 
-static void finish(struct compile *c, struct plan_block *plan, const char *error)
+static void finish(struct compile *c, struct plan_block *plan, int code, const char *error)
 {
     struct supervisor *sv = c->sv;
-    void (*done)(struct supervisor * s, struct plan_block * b, const char *e) = c->done;
+    compile_done *done = c->done;
     log_messages(c, !plan);
     release(c);
-    done(sv, plan, error);
+    done(sv, plan, code, error);
 }
 
 static void on_exit_status(struct child *child, int status)
@@ -111,7 +111,7 @@ static void on_exit_status(struct child *child, int status)
     if (c->messages.fd >= 0)
         on_messages(&c->messages, EPOLLIN);
     struct plan_block *plan = result(c, status, &e);
-    finish(c, plan, e.message);
+    finish(c, plan, e.code, e.message);
 }
 
 /* One that hangs on a dead file system may never die; whoever reaps it then, it is nobody's. */
@@ -122,7 +122,7 @@ static void on_deadline(struct timer *t)
     (void)kill(c->child.pid, SIGKILL);
     (void)snprintf(why, sizeof why, "codev-config did not end within %d s",
                    COMPILE_DEADLINE_MS / 1000);
-    finish(c, NULL, why);
+    finish(c, NULL, -EIO, why);
 }
 
 /* Where secrets come from is what the sandboxes close. */
@@ -175,8 +175,7 @@ _Noreturn static void become_config(const struct compile *c)
     _exit(f.error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
-int compile_begin(struct supervisor *sv,
-                  void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error))
+int compile_begin(struct supervisor *sv, compile_done *done)
 {
     struct compile *c = calloc(1, sizeof *c);
     if (!c)

@@ -45,14 +45,22 @@ static void on_readable(struct source *s, uint32_t events)
     (void)events;
     for (;;) {
         char chunk[16384];
+        h->starved = buf_reserve(&h->in, sizeof chunk) < 0;
+        if (h->starved) { /* what is in the pipe stays there until there is room for it */
+            h->in.failed = false;
+            return;
+        }
         ssize_t n = read(s->fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
             return;
-        if (n <= 0 || buf_append(&h->in, chunk, (size_t)n) < 0)
+        if (n <= 0)
             break;
+        (void)buf_append(&h->in, chunk, (size_t)n);
         take_records(h);
+        if (h->ended)
+            return;
     }
     loop_close(h->loop, s); /* its end comes from wait */
 }
@@ -73,7 +81,7 @@ static void on_exit_status(struct child *c, int status)
     struct helper *h = c->arg;
     if (h->pipe.fd >= 0)
         on_readable(&h->pipe, EPOLLIN);
-    finish(h, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    finish(h, WIFEXITED(status) && WEXITSTATUS(status) == 0 && !h->starved);
 }
 
 static void on_deadline(struct timer *t)
@@ -116,7 +124,7 @@ int helper_start(struct helper *h, const char *name, uint64_t deadline_ms,
         return -errno;
     _cleanup_fd_ int theirs = fds[1];
     h->pipe.fd = fds[0];
-    h->ended = false;
+    h->ended = h->starved = false;
     int r = fd_set_nonblock(fds[0], true);
     if (r == 0)
         r = loop_add(h->loop, &h->pipe, EPOLLIN);

@@ -18,8 +18,9 @@ struct helper {
     struct child child;
     struct timer deadline;
     struct buf in;
-    bool ended;  /* on_end was called */
-    int keep_fd; /* one more that the child keeps; 0: none */
+    bool starved; /* no memory for what it told last */
+    bool ended;   /* on_end was called */
+    int keep_fd;  /* one more that the child keeps; 0: none */
     void (*on_record)(struct helper *h, uint32_t type, const void *data, size_t len);
     /* `complete`: the work came to its end. */
     void (*on_end)(struct helper *h, bool complete);

@@ -280,31 +280,6 @@ static void on_readable(struct source *source, uint32_t events)
     queue(source->arg);
 }
 
-static int stream_open(struct log_stream *s, struct log_channel *c, const char *name,
-                       const int adopted[2])
-{
-    int fds[2];
-    *s = (struct log_stream){
-        .channel = c,
-        .name = name,
-        .write_fd = -1,
-        .line = BUF_INIT_MAX(4 * LOGLINE_MAX),
-        .source = { .fd = -1, .fn = on_readable, .arg = s },
-    };
-    if (adopted && adopted[0] >= 0 && adopted[1] >= 0) {
-        memcpy(fds, adopted, sizeof fds);
-        (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
-        (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-    } else if (pipe2(fds, O_CLOEXEC) < 0) {
-        return -errno;
-    }
-    s->source.fd = fds[0];
-    s->write_fd = fds[1];
-    int r =
-        fd_set_nonblock(fds[0], true); /* the service's end stays blocking, as programs expect */
-    return r < 0 ? r : loop_add(c->logs->loop, &s->source, EPOLLIN);
-}
-
 static void stream_close(struct log_stream *s)
 {
     if (!s->channel)
@@ -315,6 +290,52 @@ static void stream_close(struct log_stream *s)
         (void)close(s->write_fd);
     s->write_fd = -1;
     buf_release(&s->line);
+}
+
+static int stream_watch(struct log_stream *s)
+{
+    /* The service's end stays blocking, as programs expect. */
+    int r = fd_set_nonblock(s->source.fd, true);
+    if (r == 0)
+        r = loop_add(s->channel->logs->loop, &s->source, EPOLLIN);
+    s->watched = r == 0;
+    return r;
+}
+
+static int stream_open(struct log_stream *s, struct log_channel *c, const char *name,
+                       const int adopted[2])
+{
+    int fds[2];
+    *s = (struct log_stream){
+        .channel = c,
+        .name = name,
+        .write_fd = -1,
+        .line = BUF_INIT_MAX(4 * LOGLINE_MAX),
+        .source = { .fd = -1, .fn = on_readable, .arg = s },
+        .adopted = adopted && adopted[0] >= 0 && adopted[1] >= 0,
+    };
+    if (s->adopted) {
+        memcpy(fds, adopted, sizeof fds);
+        (void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    } else if (pipe2(fds, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    s->source.fd = fds[0];
+    s->write_fd = fds[1];
+    return stream_watch(s);
+}
+
+/* A pipe that nobody reads would hold the service up when it is full: rather none. One that the
+ * service has already is tried again. */
+static void stream_mend(struct log_stream *s, struct log_channel *c, const char *name)
+{
+    if (s->write_fd < 0)
+        (void)stream_open(s, c, name, NULL);
+    else if (!s->watched)
+        (void)stream_watch(s);
+    if (s->write_fd >= 0 && !s->watched && !s->adopted)
+        stream_close(s);
 }
 
 static void channel_name(struct log_channel *c, struct logs *l, const char *name)
@@ -334,8 +355,17 @@ int log_channel_open(struct log_channel *c, struct logs *l, const char *name,
                      const struct log_fds *adopted)
 {
     channel_name(c, l, name);
-    int r = stream_open(&c->out, c, "stdout", adopted ? adopted->fds : NULL);
-    return r < 0 ? r : stream_open(&c->err, c, "stderr", adopted ? adopted->fds + 2 : NULL);
+    int out = stream_open(&c->out, c, "stdout", adopted ? adopted->fds : NULL);
+    int err = stream_open(&c->err, c, "stderr", adopted ? adopted->fds + 2 : NULL);
+    if (out < 0 || err < 0)
+        log_channel_mend(c);
+    return out < 0 ? out : err;
+}
+
+void log_channel_mend(struct log_channel *c)
+{
+    stream_mend(&c->out, c, "stdout");
+    stream_mend(&c->err, c, "stderr");
 }
 
 void log_channel_resume(struct log_channel *c, bool err, bool split, const char *data, size_t len)

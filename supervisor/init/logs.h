@@ -24,6 +24,8 @@ struct log_stream {
     bool split;  /* the line in `line` is the rest of a longer one */
     bool more;   /* `line` may hold whole lines yet */
     bool queued;
+    bool watched; /* by the loop */
+    bool adopted; /* the service has its end already */
     struct log_stream *next_turn;
 };
 
@@ -90,6 +92,8 @@ void log_channel_resume(struct log_channel *c, bool err, bool split, const char 
 /* Makes the pipes, or takes over those of `adopted` (NULL: none). 0 or -errno. */
 int log_channel_open(struct log_channel *c, struct logs *l, const char *name,
                      const struct log_fds *adopted);
+/* Makes what could not be made before: when something of the service is about to start. */
+void log_channel_mend(struct log_channel *c);
 void log_channel_close(struct log_channel *c);
 /* Reads what is there and ends unfinished lines: when its processes are gone. */
 void log_channel_drain(struct log_channel *c);

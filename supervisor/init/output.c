@@ -19,10 +19,11 @@ static void on_writable(struct source *s, uint32_t events);
 static int reopen(struct output *o)
 {
     struct stat st;
-    if (fstat(STDOUT_FILENO, &st) < 0)
-        return -errno;
-    o->is_socket = S_ISSOCK(st.st_mode);
-    if (S_ISREG(st.st_mode) || o->is_socket)
+    bool known = fstat(STDOUT_FILENO, &st) == 0;
+    if (!known && errno == EBADF)
+        return -EBADF;
+    o->is_socket = known && S_ISSOCK(st.st_mode);
+    if (known && (S_ISREG(st.st_mode) || o->is_socket))
         return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd >= 0)

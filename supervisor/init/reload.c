@@ -69,14 +69,12 @@ static void update(struct service *s, struct plan_block *plan, uint32_t index, b
 
 static void add(struct supervisor *sv, struct plan_block *plan, uint32_t index, struct changes *c)
 {
-    struct service *s = service_new(sv, plan, index, NULL), **at = &sv->services;
+    struct service *s = service_new(sv, plan, index, NULL);
     if (!s) {
-        say(sv, LOG_LEVEL_ERROR, "out of memory: a new service is left out");
+        services_missing(sv);
         return;
     }
-    while (*at)
-        at = &(*at)->next;
-    *at = s;
+    service_append(sv, s);
     jsonw_str(&c->w[STARTED], NULL, s->name);
     service_event(s, EV_START, "new in the configuration");
 }
@@ -165,8 +163,9 @@ static void swap(struct supervisor *sv, struct plan_block *plan)
     changes_release(&c);
 }
 
-static void on_compiled(struct supervisor *sv, struct plan_block *plan, const char *error)
+static void on_compiled(struct supervisor *sv, struct plan_block *plan, int code, const char *error)
 {
+    (void)code;
     char refused[400];
     if (!plan) {
         refuse(sv, error);

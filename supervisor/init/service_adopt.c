@@ -177,14 +177,6 @@ static void adopt(struct service *s, const struct saved_service *r)
 /* The one whose record came last; NULL: it was let go. Its notes and lines come behind it. */
 static struct service *latest;
 
-static void append(struct supervisor *sv, struct service *s)
-{
-    struct service **at = &sv->services;
-    while (*at)
-        at = &(*at)->next;
-    *at = s;
-}
-
 /* Its guard finds us gone. */
 static void let_go(struct supervisor *sv, const struct saved_service *r, const char *why)
 {
@@ -215,7 +207,7 @@ int service_adopt(struct supervisor *sv, const void *data, size_t len)
         let_go(sv, &r, index < 0 && sv->plan ? "no longer in the configuration" : "out of memory");
         return 0;
     }
-    append(sv, s);
+    service_append(sv, s);
     adopt(s, &r);
     int e = proc_adopt(&s->proc, &r.proc);
     if (e < 0)
@@ -255,21 +247,6 @@ void service_adopt_note(const char *data, size_t len)
     }
 }
 
-/* The fault may have come before a service of the plan was made. */
-static void make_missing(struct supervisor *sv)
-{
-    const struct plan *p = &sv->plan->plan;
-    for (uint32_t i = 0; i < p->header->services; i++) {
-        if (service_find(sv, plan_string(p, p->services[i].name)))
-            continue;
-        struct service *s = service_new(sv, sv->plan, i, NULL);
-        if (s)
-            append(sv, s);
-        else
-            say(sv, LOG_LEVEL_ERROR, "out of memory: a service is left out");
-    }
-}
-
 /* Whoever was stopped or has ended has a reason for it. */
 static bool never_started(const struct service *s)
 {
@@ -305,7 +282,7 @@ void services_adopted(struct supervisor *sv)
     groups_look(sv);
     groups_begin(sv);
     if (sv->phase == PHASE_RUNNING)
-        make_missing(sv);
+        services_complete(sv); /* the fault may have come before one of them was made */
     for (struct service *s = sv->services; s; s = s->next)
         settle(s);
     reaper_collect(&sv->reaper);

@@ -14,6 +14,8 @@
 
 #define NO_PROCESS_MS 10 /* the least until another try where no process could be made */
 
+#define MISSING_MS 1000 /* until a service that there was no memory for is made */
+
 static void announce(struct service *s, enum service_state from)
 {
     _cleanup_buf_ struct buf line = BUF_INIT;
@@ -577,9 +579,57 @@ struct service *service_new(struct supervisor *sv, struct plan_block *block, uin
     s->log.find_pid = find_pid;
     s->log.arg = s;
     if (r < 0)
-        say(sv, LOG_LEVEL_WARN, "service %s: its output is lost, no pipes could be made: %s",
-            s->name, strerror(-r));
+        say(sv, LOG_LEVEL_WARN,
+            "service %s: no pipes could be made for its output: %s; tried again", s->name,
+            strerror(-r));
     return s;
+}
+
+void service_append(struct supervisor *sv, struct service *s)
+{
+    struct service **at = &sv->services;
+    while (*at)
+        at = &(*at)->next;
+    *at = s;
+}
+
+/* True when all are there. */
+static bool make_missing(struct supervisor *sv, bool start)
+{
+    const struct plan *p = &sv->plan->plan;
+    bool all = true;
+    for (uint32_t i = 0; i < p->header->services; i++) {
+        if (service_find(sv, plan_string(p, p->services[i].name)))
+            continue;
+        struct service *s = service_new(sv, sv->plan, i, NULL);
+        all = all && s;
+        if (s)
+            service_append(sv, s);
+        if (s && start)
+            service_event(s, EV_START, "there was no memory for it before");
+    }
+    return all;
+}
+
+static void on_missing(struct timer *t)
+{
+    struct supervisor *sv = t->arg;
+    if (sv->phase == PHASE_RUNNING && !make_missing(sv, true))
+        timer_set(&sv->loop, t, MISSING_MS);
+}
+
+void services_missing(struct supervisor *sv)
+{
+    say(sv, LOG_LEVEL_ERROR, "out of memory: a service is left out for now");
+    sv->missing_timer.fn = on_missing;
+    sv->missing_timer.arg = sv;
+    timer_set(&sv->loop, &sv->missing_timer, MISSING_MS);
+}
+
+void services_complete(struct supervisor *sv)
+{
+    if (!make_missing(sv, false))
+        services_missing(sv);
 }
 
 void service_free(struct service *s)

@@ -172,6 +172,7 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
     _cleanup_fd_ int secrets = around.secrets_fd;
     char mark[SERVICE_NAME_MAX + 16];
     (void)snprintf(mark, sizeof mark, "CODEV_SERVICE=%s", s->name);
+    log_channel_mend(&s->log);
     bool group_is_new;
     int group = service_group_open(s, &group_is_new);
     struct spawn_spec spec = {

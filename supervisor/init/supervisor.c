@@ -16,6 +16,11 @@
 #include "supervisor/init/runtime_dir.h"
 #include "supervisor/init/signals.h"
 
+#define SOCKETS_FIRST_MS 200
+#define SOCKETS_LAST_MS  60000
+#define TRIES            50
+#define TRY_AGAIN_US     20000
+
 static void make_boot_id(char out[40])
 {
     unsigned char r[16] = { 0 };
@@ -86,24 +91,55 @@ static int open_signals(struct supervisor *sv)
                                    .arg = sv };
     if (sv->signals.fd < 0)
         return -errno;
-    return loop_add(&sv->loop, &sv->signals, EPOLLIN);
+    int r = loop_add(&sv->loop, &sv->signals, EPOLLIN);
+    if (r < 0)
+        loop_close(&sv->loop, &sv->signals);
+    return r;
+}
+
+/* What could not be had at first may be had later: descriptors, memory, room. */
+static void open_sockets(struct supervisor *sv);
+
+static void on_sockets(struct timer *t)
+{
+    struct supervisor *sv = t->arg;
+    if (sv->phase != PHASE_STOPPING)
+        open_sockets(sv);
+}
+
+static void open_sockets(struct supervisor *sv)
+{
+    struct timer *t = &sv->sockets_timer;
+    bool again = t->fn != NULL;
+    int r = sv->control.listener.fd >= 0 ? 0 : control_open_socket(&sv->control, sv->runtime_dir);
+    if (r == 0 && sv->notify.fd < 0)
+        r = notify_open(sv);
+    if (r == 0)
+        return;
+    if (!again) {
+        say(sv, LOG_LEVEL_WARN, "no %s socket: %s; tried again from time to time",
+            sv->control.listener.fd < 0 ? "control" : "notify", strerror(-r));
+        t->fn = on_sockets;
+        t->arg = sv;
+        sv->sockets_again_ms = SOCKETS_FIRST_MS;
+    }
+    timer_set(&sv->loop, t, sv->sockets_again_ms);
+    if (sv->sockets_again_ms < SOCKETS_LAST_MS)
+        sv->sockets_again_ms *= 2;
 }
 
 /* After codev-config was started, which needs to know the folder, and works meanwhile. */
-static void open_sockets(struct supervisor *sv, int folder)
+static void use_runtime_dir(struct supervisor *sv, int r)
 {
-    int r = folder < 0 ? folder : control_open_socket(&sv->control, sv->runtime_dir);
-    if (r < 0) {
-        sv->runtime_dir[0] = '\0';
-        say(sv, LOG_LEVEL_WARN,
-            "no runtime folder could be had: %s; going on without a control socket "
-            "(codevctl and the probes cannot ask; mount an emptyDir at /run/codev)",
-            strerror(-r));
+    if (r == 0) {
+        open_sockets(sv);
         return;
     }
-    r = notify_open(sv);
-    if (r < 0)
-        say(sv, LOG_LEVEL_WARN, "no notify socket: %s", strerror(-r));
+    sv->runtime_dir[0] = '\0';
+    say(sv, LOG_LEVEL_WARN,
+        "no runtime folder could be had: %s; going on without a control socket "
+        "(codevctl and the probes cannot ask; mount an emptyDir at /run/codev)",
+        strerror(-r));
 }
 
 static void protect(struct supervisor *sv)
@@ -166,8 +202,10 @@ static void begin(struct supervisor *sv)
     say(sv, LOG_LEVEL_INFO, "codev-init %s, pid %d, uid %u", CODEV_VERSION, (int)getpid(),
         (unsigned)getuid());
     int r = runtime_dir_open(sv->runtime_dir, sizeof sv->runtime_dir);
+    if (r < 0) /* its first places may have failed for want of memory or descriptors */
+        r = runtime_dir_open(sv->runtime_dir, sizeof sv->runtime_dir);
     boot_begin(sv);
-    open_sockets(sv, r);
+    use_runtime_dir(sv, r);
     groups_look(sv);
 }
 
@@ -205,6 +243,22 @@ static void finish(struct supervisor *sv)
     secret_store_wipe(&sv->secrets);
 }
 
+static int open_loop(struct supervisor *sv)
+{
+    return loop_init(&sv->loop);
+}
+
+/* Nothing goes without it, and what the machine lacks now it may have in a moment. */
+static bool stubbornly(int (*open_it)(struct supervisor *sv), struct supervisor *sv)
+{
+    for (int i = 0; i < TRIES; i++) {
+        if (open_it(sv) == 0)
+            return true;
+        (void)usleep(TRY_AGAIN_US);
+    }
+    return false;
+}
+
 int supervisor_run(sigset_t original_mask)
 {
     static struct supervisor sv; /* large, and for the whole life of the process */
@@ -216,14 +270,12 @@ int supervisor_run(sigset_t original_mask)
     sv.original_mask = original_mask;
     sv.started_ms = clock_mono_ms();
     sv.started_wall_ms = clock_wall_ms();
-    int r = loop_init(&sv.loop);
-    if (r < 0) {
+    if (!stubbornly(open_loop, &sv)) {
         termination_log("codev-init: no epoll");
         return 1;
     }
     (void)logs_init(&sv.logs, &sv.loop);
-    r = open_signals(&sv);
-    if (r < 0) {
+    if (!stubbornly(open_signals, &sv)) {
         termination_log("codev-init: no signalfd");
         return 1;
     }
@@ -232,6 +284,8 @@ int supervisor_run(sigset_t original_mask)
     } else {
         init(&sv);
         crash_adopt(&sv, inherited, &fault);
+        if (*sv.runtime_dir)
+            open_sockets(&sv);
     }
     run(&sv);
     finish(&sv);

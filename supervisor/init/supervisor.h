@@ -81,6 +81,11 @@ struct supervisor {
     bool watch_again;
     struct source mountinfo;
     struct source notify, notify_abstract;
+    struct timer sockets_timer; /* sockets that could not be had */
+    uint64_t sockets_again_ms;
+    struct timer missing_timer; /* services that could not be made */
+    struct timer boot_timer;    /* codev-config could not be started */
+    unsigned boot_tries;
     struct control_server control;
     struct groups groups;
     struct stop stop;
@@ -98,6 +103,11 @@ int supervisor_run(sigset_t original_mask);
 struct service *service_new(struct supervisor *sv, struct plan_block *block, uint32_t index,
                             const struct log_fds *adopted);
 void service_free(struct service *s);
+void service_append(struct supervisor *sv, struct service *s);
+/* Makes the services of the plan that are not there yet. What there is no memory for comes later,
+ * and starts then. */
+void services_complete(struct supervisor *sv);
+void services_missing(struct supervisor *sv); /* one could not be made: it comes later */
 void service_event(struct service *s, enum service_event event, const char *reason);
 struct service *service_find(struct supervisor *sv, const char *name);
 /* Starts what need not wait any longer; called once in each round of the loop. */
@@ -136,9 +146,12 @@ void boot_begin(struct supervisor *sv);
 void boot_services(struct supervisor *sv);
 
 /* --- compile.c --- */
-/* Starts codev-config; `done` gets the plan (owned) or NULL and the message. 0 or -errno. */
-int compile_begin(struct supervisor *sv,
-                  void (*done)(struct supervisor *sv, struct plan_block *plan, const char *error));
+/* With the plan (owned), or NULL, a negative errno and the message: -EINVAL when it is the
+ * configuration that is wrong, -EIO when codev-config could not do its work. */
+typedef void compile_done(struct supervisor *sv, struct plan_block *plan, int code,
+                          const char *error);
+/* Starts codev-config. 0 or -errno. */
+int compile_begin(struct supervisor *sv, compile_done *done);
 void compile_cancel(struct supervisor *sv);
 /* Takes a plan in: log settings, environment with its secrets taken out. */
 void plan_adopt(struct supervisor *sv, struct plan_block *plan);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -42,6 +43,7 @@ struct pod_service {
 
 struct pod {
     char dir[64];
+    char about[96];    /* what this one is about, for the message of a failure */
     pid_t outer, pid1; /* as this machine numbers them */
     int out;           /* what PID 1 writes; -1: given to nobody */
     struct buf log;
@@ -53,6 +55,8 @@ struct pod {
     bool watch_config;
     bool migrate; /* the volume's files of the old layout may be moved */
     bool own_dev; /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
+    bool traced;  /* PID 1 lets the process between trace it, which calls `watch` */
+    int (*watch)(pid_t pid1); /* instead of waitpid(): its wait status when it has ended */
     const char *groups[3]; /* control groups to enter: folders; the first may be of version 2… */
     const char *own_v2;    /* …and is then all that this mount point shows of them */
 };
@@ -72,14 +76,14 @@ static inline const char *pod_impossible(void)
     return geteuid() == 0 ? "" : "needs root for a PID namespace";
 }
 
-static inline void pod_copy_program(struct pod *p)
+static inline void pod_copy_program(struct pod *p, const char *program)
 {
     char self[PATH_MAX] = "", from[PATH_MAX + 32];
     _cleanup_free_ char *data = NULL;
     size_t len;
     ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
     *strrchr(self, '/') = '\0';
-    (void)snprintf(from, sizeof from, "%s/../bin/codev-init", self);
+    (void)snprintf(from, sizeof from, "%s/%s", self, program);
     ck_assert_msg(file_read(from, (size_t)64 << 20, &data, &len) == 0,
                   "%s is missing: make programs", from);
     ck_assert_int_eq(file_write_atomic(pod_path(p, "codev-init"), data, len, 0755), 0);
@@ -90,18 +94,24 @@ static inline void pod_config_script(struct pod *p, const char *text)
     ck_assert_int_eq(file_write_atomic(pod_path(p, "codev-config"), text, strlen(text), 0755), 0);
 }
 
-static inline void pod_init(struct pod *p)
+/* `program`: another codev-init, in the folder of this one; NULL: the real one. */
+static inline void pod_init_as(struct pod *p, const char *program)
 {
     char script[512];
     *p = (struct pod){ .out = -1, .own_pid1 = true };
     (void)snprintf(p->dir, sizeof p->dir, "/tmp/codev-pod-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(p->dir));
     ck_assert_int_eq(chmod(p->dir, 0755), 0);
-    pod_copy_program(p);
+    pod_copy_program(p, program ? program : "../bin/codev-init");
     (void)snprintf(script, sizeof script, "#!/bin/sh\ncat '%s/plan' >\"/proc/self/fd/$3\"\n",
                    p->dir);
     pod_config_script(p, script);
     ck_assert_int_eq(setenv("CODEV_RUNTIME_DIR", pod_path(p, "run"), 1), 0);
+}
+
+static inline void pod_init(struct pod *p)
+{
+    pod_init_as(p, NULL);
 }
 
 static inline struct plan_list pod_list(struct plan_writer *w, const char *const *items)
@@ -238,6 +248,8 @@ _Noreturn static inline void pod_become_pid1(const struct pod *p, int out)
     const char *const *from = argv, *const *vars = env;
     memcpy(&a, &from, sizeof a);
     memcpy(&v, &vars, sizeof v);
+    if (p->traced)
+        (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
     (void)execve(pod_path(p, "codev-init"), a, v);
     _exit(97);
 }
@@ -255,7 +267,11 @@ _Noreturn static inline void pod_outer(const struct pod *p, int out, int tell)
         pod_become_pid1(p, out);
     }
     (void)close(out);
-    if (write(tell, &pid, sizeof pid) < 0 || waitpid(pid, &status, 0) < 0)
+    if (write(tell, &pid, sizeof pid) < 0)
+        _exit(95);
+    if (p->watch)
+        status = p->watch(pid);
+    else if (waitpid(pid, &status, 0) < 0)
         _exit(95);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
@@ -285,13 +301,21 @@ static inline const char *pod_log(struct pod *p)
     return buf_str(&p->log);
 }
 
+/* The end of it: what a message of Check's has room for. */
+static inline const char *pod_log_end(struct pod *p)
+{
+    const char *log = pod_log(p);
+    size_t len = strlen(log);
+    return log + (len > 3000 ? len - 3000 : 0);
+}
+
 /* Waits until `condition` holds, at most 20 s. */
 #define POD_EVENTUALLY(p, condition)                                                               \
     do {                                                                                           \
         uint64_t until_ = clock_mono_ms() + 20000;                                                 \
         while (!(condition)) {                                                                     \
-            ck_assert_msg(clock_mono_ms() < until_, "not within 20 s: %s\n%s", #condition,         \
-                          pod_log(p));                                                             \
+            ck_assert_msg(clock_mono_ms() < until_, "%s not within 20 s: %s\n%s", (p)->about,      \
+                          #condition, pod_log_end(p));                                             \
             (void)poll(NULL, 0, 5);                                                                \
         }                                                                                          \
     } while (0)
