@@ -64,3 +64,8 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 	@CODEV_FAULTS=all scripts/run-unit.sh $(B)/unit/test_init_faults
 	@tests/uml/run.sh $(B)/unit/test_init_groups
 	@$(MAKE) --no-print-directory container
+
+.PHONY: soak-api
+soak: soak-api
+soak-api: programs tests/e2e/node_modules/.stamp ## 100,000 hostile requests made from the API's document (part of soak)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_API_RUNS=100000 CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/api.test.mjs

@@ -211,10 +211,15 @@ static int options(int argc, char **argv)
                                "Settings come from the environment; see codev-gateway(8).\n";
     if (argc == 1)
         return -1;
-    if (argc == 2 && strcmp(argv[1], "--crash-points") == 0) { /* for the tests */
-        crash_list();
-        return EXIT_SUCCESS;
-    }
+    static const struct {
+        const char *name;
+        void (*list)(void);
+    } lists[] = { { "--crash-points", crash_list }, { "--routes", web_list_routes } };
+    for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(lists); i++) /* for the tests */
+        if (strcmp(argv[1], lists[i].name) == 0) {
+            lists[i].list();
+            return EXIT_SUCCESS;
+        }
     bool known = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0);
     if (known && strcmp(argv[1], "--version") == 0)
         (void)printf("codev-gateway %s\n", CODEV_VERSION);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define TEXT_MAX       50000
+#define TEXT_MAX       200000 /* bytes: 50,000 characters, however long each is */
 #define PROMPT_ID_TAIL 14
 
 struct order {

@@ -46,12 +46,30 @@ void session_start_post(struct call *c)
     pending_started(p, core_session_start(c->web->core, &start, pending_done, p));
 }
 
+static int is_there(void *data, const struct session *s)
+{
+    (void)data;
+    (void)s;
+    return 0;
+}
+
+/* An order to the session of the path. NULL: answered already, as with a session that nobody
+ * knows, whether its pod is there or not. */
+static struct pending *order_to_session(struct call *c, char **ret_pod)
+{
+    char *pod = *ret_pod = call_pod_of_session(c);
+    int r = pod ? core_with_session(c->web->core, pod, c->match.param, is_there, NULL) : -ENOMEM;
+    struct pending *p = r == 0 ? pending_new(c, pod, 202) : NULL;
+    if (!p)
+        answer_failure(c, r < 0 ? r : -ENOMEM, r == -ENOENT ? "there is no such session" : "");
+    return p;
+}
+
 void session_message_post(struct call *c)
 {
     struct body_message body;
     struct body_error e = { 0 };
     struct actor actor;
-    _cleanup_free_ char *pod = NULL;
     _cleanup_json_ cJSON *j = call_body(c);
     if (!j)
         return;
@@ -59,12 +77,10 @@ void session_message_post(struct call *c)
         answer_body_error(c, &e);
         return;
     }
-    pod = call_pod_of_session(c);
-    struct pending *p = pod ? pending_new(c, pod, 202) : NULL;
-    if (!p) {
-        answer_failure(c, -ENOMEM, "");
+    _cleanup_free_ char *pod = NULL;
+    struct pending *p = order_to_session(c, &pod);
+    if (!p)
         return;
-    }
     call_actor(c, &actor);
     pending_started(p, core_session_message(c->web->core, pod, c->match.param, body.text, &actor,
                                             pending_done, p));
@@ -73,12 +89,10 @@ void session_message_post(struct call *c)
 void session_abort_post(struct call *c)
 {
     struct actor actor;
-    _cleanup_free_ char *pod = call_pod_of_session(c);
-    struct pending *p = pod ? pending_new(c, pod, 202) : NULL;
-    if (!p) {
-        answer_failure(c, -ENOMEM, "");
+    _cleanup_free_ char *pod = NULL;
+    struct pending *p = order_to_session(c, &pod);
+    if (!p)
         return;
-    }
     call_actor(c, &actor);
     pending_started(p,
                     core_session_abort(c->web->core, pod, c->match.param, &actor, pending_done, p));

@@ -51,6 +51,8 @@ void answer_failure(struct call *c, int error, const char *message)
             status = failures[i].status;
             code = failures[i].code;
         }
+    if (error == -EFBIG && (!message || !*message))
+        message = "the text is too long";
     answer_error(c, status, code, message && *message ? message : strerror(-error));
 }
 

@@ -1,4 +1,5 @@
 #include "bridge/gateway/web/route.h"
+#include "bridge/gateway/web/web.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,4 +76,18 @@ int route_find(enum server_method method, const char *path, struct route_match *
         allow_add(ret->allow, sizeof ret->allow, route_table[i].method);
     }
     return *ret->allow ? 405 : 404;
+}
+
+void web_list_routes(void)
+{
+    static const char *const access[] = {
+        [ACCESS_OPEN] = "open",
+        [ACCESS_READ] = "read",
+        [ACCESS_CHANGE] = "change",
+        [ACCESS_LOGIN] = "login",
+    };
+    for (int i = 0; i < ROUTE_MAX; i++)
+        (void)printf("%s %s %s %s\n", route_table[i].method == SERVER_GET ? "GET" : "POST",
+                     route_table[i].pattern, access[route_table[i].access],
+                     route_table[i].json ? "json" : "-");
 }

@@ -18,6 +18,9 @@ int web_connector_new(struct web **ret, struct core *core, struct error *e);
  * fine. */
 void web_connector_free(struct web *w);
 
+/* Prints what it serves, a line for each route: method, path, who may ask, "json" with a body. */
+void web_list_routes(void);
+
 /* Takes a request over: it is answered, now or later, exactly once. For server_options.on_request.
  */
 void web_request(struct web *w, struct server_request *r);
