@@ -42,7 +42,7 @@ check-clang: ## the whole build with clang
 check-sanitize: ## unit tests with ASan and UBSan
 	@$(MAKE) --no-print-directory CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
 
-e2e: programs plugin opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## end-to-end tests on the real OpenCode
+e2e: programs plugin opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## end-to-end tests on the real OpenCode
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/run-e2e.sh
 
 check: deps ## all tests, with their set-up

@@ -25,7 +25,7 @@ OPENCODE_BIN ?= $(CURDIR)/$(OPENCODE_DIR)/node_modules/opencode-linux-$(OPENCODE
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: deps deps-run deps-debian opencode plugin
-deps: deps-debian opencode promtool bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
+deps: deps-debian opencode promtool bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
 deps-run: deps-debian-run opencode
 
 .PHONY: deps-debian deps-debian-run

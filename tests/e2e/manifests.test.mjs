@@ -1,0 +1,123 @@
+// k8s/: what each overlay builds is kept, so that a review sees what a change does to the cluster;
+// every object fits its schema; alerts fire when they should. UPDATE_GOLDEN=1 writes the kept files.
+import test, { describe } from "node:test";
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { createRequire } from "node:module";
+import { TOP, run, sh, tempDir } from "./lib/util.mjs";
+
+const CONTAINER = path.join(TOP, "tests/container");
+const GOLDEN = path.join(CONTAINER, "golden");
+const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub"];
+const build = (name) => sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", name)]);
+const golden = (name) => path.join(GOLDEN, `${name.replace("/", "-")}.yaml`);
+
+// Before 1.27 its kustomize words things differently, or does not know components.
+function noKubectl() {
+  try {
+    const { clientVersion: v } = JSON.parse(sh("kubectl", ["version", "--client", "-o", "json"]));
+    return parseInt(v.major, 10) === 1 && parseInt(v.minor, 10) < 27 ? `kubectl ${v.gitVersion} is too old` : false;
+  } catch {
+    return "no kubectl here";
+  }
+}
+const skip = noKubectl();
+
+const promtool = [...(process.env.PATH ?? "").split(":"), path.join(TOP, "build/promtool/usr/bin")]
+  .map((dir) => path.join(dir, "promtool"))
+  .find((file) => fs.existsSync(file));
+
+describe("what the overlays build", { skip }, () => {
+  for (const name of OVERLAYS)
+    test(name, () => {
+      const now = build(name);
+      if (process.env.UPDATE_GOLDEN) fs.writeFileSync(golden(name), now);
+      assert.equal(now, fs.readFileSync(golden(name), "utf8"), "if it is meant: UPDATE_GOLDEN=1 node --test tests/e2e/manifests.test.mjs");
+    });
+});
+
+// These read what is kept, so they run without kubectl.
+describe("the manifests", () => {
+  const require = createRequire(path.join(CONTAINER, "package.json"));
+  const { parse, parseAllDocuments } = require("yaml");
+  const objects = (name) => parseAllDocuments(fs.readFileSync(golden(name), "utf8")).map((d) => d.toJS());
+  const extra = ["k8s-lab/argocd.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
+  const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
+
+  test("each object fits its schema, with no field that it does not know", async () => {
+    const { code, out } = await run(process.execPath, [path.join(CONTAINER, "validate-manifests.mjs"), ...OVERLAYS.map(golden), ...extra, ...components]).ended;
+    assert.equal(code, 0, out);
+    assert.match(out, /^\d\d documents, 0 bad$/m);
+  });
+
+  test("a field that nobody knows would be found", async (t) => {
+    const dir = tempDir("manifest");
+    t.after(() => fs.rmSync(dir, { recursive: true }));
+    const file = path.join(dir, "wrong.yaml");
+    fs.writeFileSync(file, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\nautomountServiceAccountTokens: false\n");
+    const { code, out } = await run(process.execPath, [path.join(CONTAINER, "validate-manifests.mjs"), file]).ended;
+    assert.equal(code, 1);
+    assert.match(out, /automountServiceAccountTokens/);
+  });
+
+  test("every pod of ours is confined, holds no token of the cluster, and has probes or an end", () => {
+    for (const name of ["k8s-lab", "hub"])
+      for (const object of objects(name).filter((o) => ["StatefulSet", "Deployment", "CronJob"].includes(o.kind))) {
+        const { spec } = object.kind === "CronJob" ? object.spec.jobTemplate.spec.template : object.spec.template;
+        const what = `${name}: ${object.metadata.name}`;
+        assert.equal(spec.automountServiceAccountToken, false, what);
+        assert.equal(spec.enableServiceLinks, false, what);
+        assert.equal(spec.securityContext.runAsNonRoot, true, what);
+        assert.equal(spec.securityContext.seccompProfile.type, "RuntimeDefault", what);
+        for (const c of spec.containers) {
+          assert.equal(c.securityContext.readOnlyRootFilesystem, true, what);
+          assert.equal(c.securityContext.allowPrivilegeEscalation, false, what);
+          assert.deepEqual(c.securityContext.capabilities.drop, ["ALL"], what);
+          assert.ok(c.resources.limits.memory, what);
+          if (object.kind !== "CronJob") assert.ok(c.livenessProbe && c.readinessProbe && c.startupProbe, what);
+        }
+      }
+  });
+
+  test("the two overlays with a pod have the same pod", () => {
+    const a = objects("k8s-lab").find((o) => o.kind === "StatefulSet").spec.template.spec;
+    const b = objects("serenity/app").find((o) => o.kind === "HelmRelease").spec.values;
+    const { pod, containers } = b.controllers.codev;
+    const c = containers.app;
+    for (const key of Object.keys(pod)) assert.deepEqual(pod[key], a[key], key);
+    assert.deepEqual(c.securityContext, a.containers[0].securityContext);
+    assert.deepEqual(c.resources, a.containers[0].resources);
+    for (const which of ["startup", "readiness", "liveness"]) {
+      const probe = structuredClone(a.containers[0][`${which}Probe`]);
+      probe.httpGet.port = 8081;
+      assert.deepEqual(c.probes[which].spec, probe);
+    }
+    const mounted = Object.values(b.persistence).flatMap((p) => p.globalMounts.map((m) => m.path));
+    assert.deepEqual(mounted.sort(), a.containers[0].volumeMounts.map((m) => m.mountPath).sort());
+    const names = new Set(a.containers[0].env.map((e) => e.name));
+    assert.deepEqual(new Set(Object.keys(c.env)), names);
+  });
+
+  test("alerts: valid, and each fires when it should", { skip: promtool ? false : "no promtool here: make promtool" }, (t) => {
+    const dir = tempDir("rules");
+    t.after(() => fs.rmSync(dir, { recursive: true }));
+    const rule = parse(fs.readFileSync(path.join(TOP, "k8s/components/monitoring/prometheusrule.yaml"), "utf8"));
+    fs.writeFileSync(path.join(dir, "rules.yaml"), JSON.stringify(rule.spec));
+    fs.copyFileSync(path.join(CONTAINER, "alerts.test.yaml"), path.join(dir, "alerts.test.yaml"));
+    assert.match(sh(promtool, ["check", "rules", path.join(dir, "rules.yaml")]), /SUCCESS/);
+    sh(promtool, ["test", "rules", path.join(dir, "alerts.test.yaml")]);
+    const tested = fs.readFileSync(path.join(CONTAINER, "alerts.test.yaml"), "utf8");
+    for (const { alert } of rule.spec.groups[0].rules) assert.ok(tested.includes(`alertname: ${alert}`), `${alert} is tested`);
+  });
+
+  test("the dashboard and the alerts ask for metrics that there are", () => {
+    const source = fs.readFileSync(path.join(TOP, "probes/metrics.c"), "utf8");
+    for (const file of ["dashboard.json", "prometheusrule.yaml"]) {
+      const text = fs.readFileSync(path.join(TOP, "k8s/components/monitoring", file), "utf8");
+      const asked = new Set(text.match(/\bcodev_[a-z_]+/g));
+      assert.ok(asked.size > 3);
+      for (const name of asked) assert.ok(source.includes(`"${name}"`), `${file}: ${name}`);
+    }
+  });
+});
