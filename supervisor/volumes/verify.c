@@ -292,7 +292,7 @@ static void judge_io(const char *path, struct volume_report *r)
 }
 
 static void judge(const struct volume_spec *spec, const struct mount_table *mounts,
-                  const char *mounts_error, bool write, struct volume_report *r)
+                  const char *mounts_error, bool first, struct volume_report *r)
 {
     *r = (struct volume_report){ 0 };
     /* Mount points are real paths; a link on the way must not hide the volume. */
@@ -300,12 +300,15 @@ static void judge(const struct volume_spec *spec, const struct mount_table *moun
     judge_mounts(real ? real : spec->path, mounts, mounts_error, r);
     if (judge_access(spec->path, r)) {
         judge_space(spec, r);
-        bool mounted = !is_bad(r) || r->findings[0].code == FINDING_LOW_SPACE ||
-                       r->findings[0].code == FINDING_LOW_INODES;
-        if (write && mounted) {
+        bool sound = !is_bad(r);
+        bool full = !sound && (r->findings[0].code == FINDING_LOW_SPACE ||
+                               r->findings[0].code == FINDING_LOW_INODES);
+        /* Looking is not enough later either: a frozen volume, or one whose disk is gone, still
+         * tells its free space. One that fills up has been told of, and its last bytes are left. */
+        if (sound || (first && full))
             judge_io(spec->path, r);
+        if (first && (sound || full))
             judge_layout(spec->path, r);
-        }
     }
     if (!r->count) {
         char text[32];

@@ -81,7 +81,7 @@ const struct mount_entry *mount_table_covering(const struct mount_table *t, cons
 void volume_verify(const struct volume_spec *spec, const struct mount_table *mounts,
                    const char *mounts_error, struct volume_report *ret);
 
-/* The repeated, harmless judgement (SPEC V3): the same without the write test. */
+/* The repeated judgement (SPEC V3): the same, but it writes only where nothing is wrong so far. */
 void volume_watch(const struct volume_spec *spec, const struct mount_table *mounts,
                   const char *mounts_error, struct volume_report *ret);
 
