@@ -6,7 +6,7 @@ ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git ba
 	supervisor/shell \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
-	bridge/gateway/slack bridge/gateway/web bridge/gateway \
+	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup \
 	probes acceptance
 
 # Foreign libraries, a room each.
@@ -22,7 +22,7 @@ LIBS_bridge/gateway/store := -lsqlite3
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
-PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept
+PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup
 ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan \
 	supervisor/sandbox base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
@@ -33,6 +33,7 @@ ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/core
+ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core
 ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/core
 

@@ -9,7 +9,7 @@ import { TOP, run, sh, tempDir } from "./lib/util.mjs";
 
 const CONTAINER = path.join(TOP, "tests/container");
 const GOLDEN = path.join(CONTAINER, "golden");
-const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub"];
+const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub", "backup"];
 const build = (name) => sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", name)]);
 const golden = (name) => path.join(GOLDEN, `${name.replace("/", "-")}.yaml`);
 
@@ -42,7 +42,7 @@ describe("the manifests", () => {
   const require = createRequire(path.join(CONTAINER, "package.json"));
   const { parse, parseAllDocuments } = require("yaml");
   const objects = (name) => parseAllDocuments(fs.readFileSync(golden(name), "utf8")).map((d) => d.toJS());
-  const extra = ["k8s-lab/argocd.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
+  const extra = ["k8s-lab/argocd.yaml", "backup/restore.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
   const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
 
   test("each object fits its schema, with no field that it does not know", async () => {
@@ -62,7 +62,7 @@ describe("the manifests", () => {
   });
 
   test("every pod of ours is confined, holds no token of the cluster, and has probes or an end", () => {
-    for (const name of ["k8s-lab", "hub"])
+    for (const name of ["k8s-lab", "hub", "backup"])
       for (const object of objects(name).filter((o) => ["StatefulSet", "Deployment", "CronJob"].includes(o.kind))) {
         const { spec } = object.kind === "CronJob" ? object.spec.jobTemplate.spec.template : object.spec.template;
         const what = `${name}: ${object.metadata.name}`;
