@@ -84,6 +84,28 @@ static void add_confirm(cJSON *button, const struct blocks_confirm *c)
     (void)cJSON_AddItemToObject(j, "deny", plain(c->deny, 30));
 }
 
+static void button(cJSON *e, const struct blocks_button *b)
+{
+    (void)cJSON_AddStringToObject(e, "action_id", b->action_id);
+    (void)cJSON_AddItemToObject(e, "text", plain(b->label, 75));
+    (void)cJSON_AddStringToObject(e, "value", b->value);
+    if (b->style)
+        (void)cJSON_AddStringToObject(e, "style", b->style);
+    if (b->confirm)
+        add_confirm(e, b->confirm);
+}
+
+void blocks_add_section_button(cJSON *blocks, const char *mrkdwn, const struct blocks_button *b)
+{
+    blocks_add_section(blocks, mrkdwn);
+    if (!b || strlen(b->value) > BLOCKS_VALUE_MAX)
+        return;
+    cJSON *section = cJSON_GetArrayItem(blocks, cJSON_GetArraySize(blocks) - 1);
+    cJSON *e = cJSON_AddObjectToObject(section, "accessory");
+    (void)cJSON_AddStringToObject(e, "type", "button");
+    button(e, b);
+}
+
 void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks_button *buttons,
                         size_t count)
 {
@@ -93,14 +115,7 @@ void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks
     for (size_t i = 0; i < count; i++) {
         if (strlen(buttons[i].value) > BLOCKS_VALUE_MAX)
             continue;
-        cJSON *e = add(elements, "button");
-        (void)cJSON_AddStringToObject(e, "action_id", buttons[i].action_id);
-        (void)cJSON_AddItemToObject(e, "text", plain(buttons[i].label, 75));
-        (void)cJSON_AddStringToObject(e, "value", buttons[i].value);
-        if (buttons[i].style)
-            (void)cJSON_AddStringToObject(e, "style", buttons[i].style);
-        if (buttons[i].confirm)
-            add_confirm(e, buttons[i].confirm);
+        button(add(elements, "button"), &buttons[i]);
     }
     if (cJSON_GetArraySize(elements) == 0) /* an empty actions block is refused */
         cJSON_DeleteItemFromArray(blocks, cJSON_GetArraySize(blocks) - 1);

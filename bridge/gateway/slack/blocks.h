@@ -33,6 +33,8 @@ struct blocks_button {
     const char *style;     /* "primary", "danger" or NULL */
     const struct blocks_confirm *confirm;
 };
+/* A section with a button at its side; NULL: without. */
+void blocks_add_section_button(cJSON *blocks, const char *mrkdwn, const struct blocks_button *b);
 void blocks_add_buttons(cJSON *blocks, const char *block_id, const struct blocks_button *buttons,
                         size_t count);
 

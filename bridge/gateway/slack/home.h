@@ -1,4 +1,4 @@
-/* The app's Home tab: what it is for and how to begin. */
+/* The app's Home tab: what waits for an answer, the sessions, how to begin. */
 #pragma once
 
 #include "base/json/json.h"

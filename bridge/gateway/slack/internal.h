@@ -41,6 +41,7 @@ struct slack {
     struct intake *intake;
     struct timer *check_timer; /* tokens and channel are looked at again */
     struct timer *stop_timer;
+    char *team_url; /* of the workspace, ends with "/"; NULL until auth.test answered */
     char *bot_user; /* U… of the app; NULL until auth.test answered */
     char *problems[PROBLEM_MAX];
     char *told; /* what the core was told last: "state reason" */

@@ -6,6 +6,7 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/session_list.h"
 #include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
@@ -217,7 +218,7 @@ static bool is_busy(const struct wish *w, const char *pod, const char *session)
     return status == SESSION_BUSY || status == SESSION_RETRY;
 }
 
-static void stop(const struct wish *w, const char *pod, const char *session)
+static void stop_session(const struct wish *w, const char *pod, const char *session)
 {
     struct actor actor = wish_actor(w);
     if (!is_busy(w, pod, session)) {
@@ -256,12 +257,27 @@ static void send_now(const struct wish *w, const char *pod, const char *session)
         whisper_failed(w, r);
 }
 
+static void resume(const struct wish *w, const char *pod, const char *session)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    int r = threads_ensure(w->s->threads, pod, session);
+    if (r < 0)
+        buf_printf(&b, ":warning: Its thread could not be made: %s",
+                   r == -ENOTCONN ? "SLACK_CHANNEL_ID is not set" : strerror(-r));
+    else
+        buf_printf(&b, "Its thread is in <#%s>. A reply there goes on with it.",
+                   w->s->set->slack_channel);
+    wish_whisper(w, buf_str(&b));
+}
+
 bool queued_action(struct slack *s, const cJSON *payload, const char *action_id)
 {
     static const struct {
         const char *id;
         wish_fn *fn;
-    } table[] = { { ACTION_STOP, stop }, { ACTION_SEND_NOW, send_now } };
+    } table[] = { { ACTION_STOP, stop_session },
+                  { ACTION_SEND_NOW, send_now },
+                  { ACTION_RESUME, resume } };
     const cJSON *action = cJSON_GetArrayItem(json_arr(payload, "actions"), 0);
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         if (strcmp(table[i].id, action_id) != 0)

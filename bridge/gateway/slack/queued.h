@@ -20,5 +20,5 @@ void queued_add(struct slack *s, const struct queued_message *m);
  * sent at once is sent. */
 void queued_turn_ended(struct slack *s, const char *pod, const char *session_id, bool stopped);
 
-/* Clicks on "Send now" and "Stop"; false when it is none of these. */
+/* Clicks on "Send now", "Stop" and "Open thread"; false when it is none of these. */
 bool queued_action(struct slack *s, const cJSON *payload, const char *action_id);

@@ -110,6 +110,8 @@ static void on_auth(void *data, const struct api_result *r)
         if (!s->bot_user)
             log_info("slack: workspace %s, app user %s", json_str(r->body, "team", "?"),
                      json_str(r->body, "user_id", "?"));
+        free(s->team_url);
+        s->team_url = strdup(json_str(r->body, "url", ""));
         free(s->bot_user);
         s->bot_user = strdup(json_str(r->body, "user_id", ""));
         slack_problem(s, PROBLEM_BOT, NULL);
@@ -343,6 +345,7 @@ void slack_connector_free(struct slack *s)
     timer_free(s->stop_timer);
     for (unsigned p = 0; p < PROBLEM_MAX; p++)
         free(s->problems[p]);
+    free(s->team_url);
     free(s->bot_user);
     free(s->told);
     free(s);

@@ -76,6 +76,7 @@ export async function startWorkspace(dir, opencode) {
           ...env,
         },
       });
+      w.url = `http://127.0.0.1:${port}`;
       w.api = async (route, init = {}) => {
         const r = await fetch(`http://127.0.0.1:${port}${route}`, {
           ...init,
