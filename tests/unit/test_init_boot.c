@@ -1,30 +1,17 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
 /* What a bad disk does to the boot: OpenCode is held back, a dead folder holds nobody up. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <dirent.h>
 
 #include "base/core/secrets.h"
-#include "tests/unit/run_pod_suite.h"
-
-static struct pod pod;
-
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
 
 /* Mounts are this test's own, and the pods'. */
-static void open_pod(void)
+static void open_ours(void)
 {
     ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
     ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     pod_init(&pod);
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
 }
 
 /* --- files that are moved, and cannot be --- */
@@ -39,11 +26,6 @@ static const struct pod_service services[] = {
 static void put(const char *name)
 {
     ck_assert_int_eq(file_write_atomic(pod_path(&pod, name), name, strlen(name), 0600), 0);
-}
-
-static bool there(const char *name)
-{
-    return access(pod_path(&pod, name), F_OK) == 0;
 }
 
 /* A volume of the old layout; its database cannot be renamed, since something is mounted there. */
@@ -199,7 +181,7 @@ static Suite *suite(void)
     Suite *s = suite_create("init_boot");
     TCase *t = tcase_create("boot");
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_pod);
     tcase_add_test(t, a_move_that_is_cut_holds_opencode_back);
     tcase_add_test(t, a_dead_folder_of_the_config_holds_nobody_up);
     tcase_add_test(t, a_fault_while_the_boot_helper_is_at_work);

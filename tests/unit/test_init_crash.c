@@ -1,43 +1,18 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
 /* PID 1 faults: it says so, runs itself again, and its services do not notice. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <dirent.h>
 
 #include "base/core/secrets.h"
 
-#include "tests/unit/run_pod_suite.h"
-
-static struct pod pod;
-
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
-
 static const char *const secrets[] = { "CODEV_TOKEN=token-of-the-crash-test", NULL };
 
-static void open_pod(void)
+static void open_ours(void)
 {
     pod_init(&pod);
     pod.own_dev = true;
     pod.env = secrets;
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
-}
-
-static long pid_of(const char *service)
-{
-    return pod_number(pod_service_status(service), "pid");
 }
 
 static void text_of(const char *json, const char *key, char *out, size_t size)
@@ -136,10 +111,11 @@ START_TEST(a_second_fault_stops_the_pod_in_order)
 {
     struct pod_service s[] = {
         { .name = "polite",
-          .argv = SHELL("trap 'echo goodbye; exit 0' TERM; while :; do sleep 0.05; done") }
+          .argv =
+              SHELL("trap 'echo goodbye; exit 0' TERM; echo armed; while :; do sleep 0.05; done") }
     };
     start(s, 1);
-    POD_EVENTUALLY(&pod, pod_state("polite", "ready"));
+    POD_EVENTUALLY(&pod, pod_state("polite", "ready") && pod_says(&pod, "armed"));
     fault(SIGSEGV, "PID 1 faulted: SIGSEGV");
     ck_assert_int_eq(kill(pod.pid1, SIGBUS), 0);
     ck_assert_int_eq(pod_wait(&pod, 20000), 128 + SIGBUS);
@@ -170,7 +146,8 @@ START_TEST(a_fault_while_it_stops_does_not_hold_the_stop_up)
 {
     struct pod_service s[] = {
         { .name = "slow",
-          .argv = SHELL("trap 'sleep 0.5; echo slept; exit 0' TERM; while :; do sleep 0.05; done"),
+          .argv = SHELL("trap 'sleep 0.5; echo slept; exit 0' TERM; echo armed; "
+                        "while :; do sleep 0.05; done"),
           .p = { .stop_grace_ms = 8000 } },
         { .name = "hooked",
           .argv = SHELL("exec sleep 1000"),
@@ -179,6 +156,7 @@ START_TEST(a_fault_while_it_stops_does_not_hold_the_stop_up)
     };
     start(s, 2);
     POD_EVENTUALLY(&pod, pod_state("slow", "ready") && pod_state("hooked", "ready"));
+    POD_EVENTUALLY(&pod, pod_says(&pod, "armed"));
     ck_assert_int_eq(kill(pod.pid1, SIGTERM), 0);
     POD_EVENTUALLY(&pod, pod_state("hooked", "stopping"));
     ck_assert_int_eq(kill(pod.pid1, SIGSEGV), 0);
@@ -361,7 +339,7 @@ static Suite *suite(void)
     Suite *s = suite_create("init_crash");
     TCase *t = tcase_create("crash");
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_pod);
     tcase_add_loop_test(t, the_services_do_not_notice, 0, ARRAY_SIZE(faults));
     tcase_add_test(t, no_line_is_lost_or_torn);
     tcase_add_test(t, a_second_fault_stops_the_pod_in_order);

@@ -1,276 +1,6 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
-/* The real codev-init as PID 1: what it leaves behind, how it stops, what it survives. */
-#include "tests/unit/init_pod.h"
-
-#include <dirent.h>
-#include <sys/socket.h>
-
-#include "tests/unit/run_pod_suite.h"
-
-static struct pod pod;
-static char self[PATH_MAX];
-
-/* --- roles: what this program does when a pod starts it --- */
-
-static void name_me(const char *name)
-{
-    (void)prctl(PR_SET_NAME, name, 0, 0, 0);
-}
-
-_Noreturn static void sleep_for_ever(void)
-{
-    for (;;)
-        (void)pause();
-}
-
-static void ignore_everything(void)
-{
-    static const int polite[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 };
-    for (size_t i = 0; i < ARRAY_SIZE(polite); i++)
-        (void)signal(polite[i], SIG_IGN);
-}
-
-static void role_stubborn(const char *name)
-{
-    name_me(name);
-    ignore_everything();
-    sleep_for_ever();
-}
-
-/* A child that leaves group, session and parent behind, and its environment. */
-static void role_leaver(const char *name)
-{
-    if (fork() == 0) {
-        (void)setsid();
-        if (fork() == 0) {
-            (void)setsid();
-            (void)clearenv();
-            role_stubborn(name);
-        }
-        _exit(0);
-    }
-    (void)wait(NULL);
-    sleep_for_ever();
-}
-
-static void role_orphans(const char *count)
-{
-    for (long i = strtol(count, NULL, 10); i > 0; i--) {
-        pid_t pid = fork();
-        if (pid == 0)
-            _exit(fork() < 0);
-        if (pid > 0)
-            (void)waitpid(pid, NULL, 0);
-    }
-    name_me("orphans-made");
-}
-
-static void role_flood(const char *unused)
-{
-    char line[200];
-    (void)unused;
-    memset(line, 'f', sizeof line);
-    line[sizeof line - 1] = '\n';
-    while (write(STDOUT_FILENO, line, sizeof line) > 0)
-        continue;
-}
-
-static void role_bomb(const char *name)
-{
-    name_me(name);
-    (void)signal(SIGCHLD, SIG_IGN);
-    for (int i = 0; i < 300; i++) {
-        if (fork() == 0) {
-            (void)setsid();
-            ignore_everything();
-            for (int k = 0; k < 3; k++)
-                (void)fork();
-            sleep_for_ever();
-        }
-    }
-    sleep_for_ever();
-}
-
-static void role_notify(const char *after)
-{
-    (void)poll(NULL, 0, (int)strtol(after, NULL, 10));
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    const char *path = getenv("NOTIFY_SOCKET");
-    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path ? path : "");
-    static const char text[] = "STATUS=x\nREADY=1\n";
-    if (sendto(fd, text, sizeof text - 1, 0, (struct sockaddr *)&addr, sizeof addr) < 0)
-        _exit(9);
-    sleep_for_ever();
-}
-
-static const struct {
-    const char *name;
-    void (*run)(const char *argument);
-} roles[] = {
-    { "stubborn", role_stubborn }, { "leaver", role_leaver }, { "orphans", role_orphans },
-    { "flood", role_flood },       { "bomb", role_bomb },     { "notify", role_notify },
-};
-
-#define ROLE(role, argument)                                                                       \
-    {                                                                                              \
-        self, "--role", role, argument                                                             \
-    }
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
-
-/* --- looking at this machine's processes --- */
-
-/* How many live processes have this name; `*ret_pid` is one of them. */
-static int living(const char *name, pid_t *ret_pid)
-{
-    int n = 0;
-    DIR *proc = opendir("/proc");
-    ck_assert_ptr_nonnull(proc);
-    for (const struct dirent *d; (d = readdir(proc));) {
-        char path[300], text[512] = "", mark[64];
-        if (d->d_name[0] < '1' || d->d_name[0] > '9')
-            continue;
-        (void)snprintf(path, sizeof path, "/proc/%s/stat", d->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
-            text[0] = '\0';
-        if (fd >= 0)
-            (void)close(fd);
-        (void)snprintf(mark, sizeof mark, "(%s) ", name);
-        const char *at = strstr(text, mark);
-        if (!at || at[strlen(mark)] == 'Z' || at[strlen(mark)] == 'X')
-            continue;
-        n++;
-        if (ret_pid)
-            *ret_pid = (pid_t)strtol(d->d_name, NULL, 10);
-    }
-    (void)closedir(proc);
-    return n;
-}
-
-/* Zombies whose parent is `parent`. */
-static int zombies_of(pid_t parent)
-{
-    int n = 0;
-    DIR *proc = opendir("/proc");
-    ck_assert_ptr_nonnull(proc);
-    for (const struct dirent *d; (d = readdir(proc));) {
-        char path[300], text[512] = "";
-        if (d->d_name[0] < '1' || d->d_name[0] > '9')
-            continue;
-        (void)snprintf(path, sizeof path, "/proc/%s/stat", d->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC), ppid = 0;
-        char state = ' ';
-        if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && strrchr(text, ')'))
-            (void)sscanf(strrchr(text, ')'), ") %c %d", &state, &ppid);
-        if (fd >= 0)
-            (void)close(fd);
-        n += ppid == parent && state == 'Z';
-    }
-    (void)closedir(proc);
-    return n;
-}
-
-/* A name that no other test, also of another run at the same time, has. */
-static const char *unique(const char *prefix)
-{
-    static char names[4][16];
-    static unsigned next;
-    char *name = names[next++ % 4];
-    (void)snprintf(name, sizeof names[0], "%.6s%d", prefix, (int)getpid());
-    return name;
-}
-
-static pid_t host_pid(const char *name)
-{
-    pid_t pid = 0;
-    POD_EVENTUALLY(&pod, living(name, &pid) >= 1);
-    return pid;
-}
-
-/* The parent of a process. */
-static pid_t parent_of(pid_t pid)
-{
-    char path[64], text[512] = "";
-    int ppid = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && strrchr(text, ')'))
-        (void)sscanf(strrchr(text, ')'), ") %*c %d", &ppid);
-    if (fd >= 0)
-        (void)close(fd);
-    return ppid;
-}
-
-static bool blocks_sigterm(pid_t pid)
-{
-    char path[64];
-    _cleanup_free_ char *text = NULL;
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (file_read(path, 65536, &text, NULL) < 0)
-        return false;
-    const char *at = strstr(text, "\nSigBlk:");
-    return at && (strtoull(at + 9, NULL, 16) & (1ULL << (SIGTERM - 1)));
-}
-
-/* Runs a role inside the pod's PID namespace, as kubectl exec does. */
-static void exec_inside(const char *role, const char *argument)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pod.pid1);
-    int status;
-    pid_t outer = fork();
-    if (outer == 0) {
-        int ns = open(path, O_RDONLY | O_CLOEXEC);
-        if (ns < 0 || setns(ns, CLONE_NEWPID) < 0)
-            _exit(1);
-        pid_t inner = fork();
-        if (inner == 0) {
-            (void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* /proc is another namespace's */
-            (void)execl(self, self, "--role", role, argument, (char *)NULL);
-            _exit(1);
-        }
-        _exit(waitpid(inner, &status, 0) == inner && status == 0 ? 0 : 1);
-    }
-    ck_assert_int_eq(waitpid(outer, &status, 0), outer);
-    ck_assert_int_eq(status, 0);
-}
-
-static void open_pod(void)
-{
-    pod_init(&pod);
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
-}
-
-/* --- the tests --- */
-
-START_TEST(ten_thousand_orphans_leave_no_zombie)
-{
-    struct pod_service s[] = {
-        { .name = "maker", .argv = ROLE("orphans", "3000"), .p = { .type = PLAN_TYPE_ONESHOT } }
-    };
-    start(s, 1);
-    POD_EVENTUALLY(&pod, pod_state("maker", "done")); /* its guard reaped them */
-    long before = pod_number(POD_ASK("status"), "reaped");
-    exec_inside("orphans", "10000"); /* PID 1 itself has to */
-    POD_EVENTUALLY(&pod, pod_number(POD_ASK("status"), "reaped") >= before + 10000);
-    ck_assert_int_eq(zombies_of(pod.pid1), 0);
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-}
-END_TEST
+/* The real codev-init as PID 1: how it starts and stops, what it answers, what it survives. */
+#include "tests/unit/init_roles.h"
 
 START_TEST(a_crash_loop_backs_off_and_gives_up)
 {
@@ -315,70 +45,6 @@ START_TEST(a_stubborn_service_is_killed_at_its_grace)
     ck_assert_uint_ge(took, 390);
     ck_assert_uint_le(took, 1000);
     POD_EVENTUALLY(&pod, pod_state("stubborn", "stopped"));
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-}
-END_TEST
-
-/* How the service that left something behind ends. */
-enum { BY_STOP, BY_CRASH, BY_GUARD, BY_HELD_GUARD, BY_POD_STOP, BY_MAX };
-
-START_TEST(what_a_service_leaves_behind_is_gone)
-{
-    const char *name = unique("left");
-    struct pod_service s[] = { { .name = "leaver", .argv = ROLE("leaver", name) } };
-    start(s, 1);
-    pid_t stray = host_pid(name), guard = parent_of(stray);
-    ck_assert_int_ne(guard, pod.pid1); /* it is below its guard, not among the orphans */
-    pid_t leader = 0;
-    char children[64], text[256] = "";
-    (void)snprintf(children, sizeof children, "/proc/%d/task/%d/children", (int)guard, (int)guard);
-    int fd = open(children, O_RDONLY | O_CLOEXEC);
-    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
-    (void)close(fd);
-    leader = (pid_t)strtol(text, NULL, 10);
-    leader = leader == stray ? (pid_t)strtol(strchr(text, ' '), NULL, 10) : leader;
-    POD_EVENTUALLY(&pod, pod_state("leaver", "ready"));
-    switch (_i) {
-    case BY_STOP:
-        (void)POD_ASK("stop", "leaver");
-        break;
-    case BY_CRASH:
-        ck_assert_int_eq(kill(leader, SIGKILL), 0);
-        break;
-    case BY_GUARD:
-        ck_assert_int_eq(kill(guard, SIGKILL), 0);
-        break;
-    case BY_HELD_GUARD:
-        ck_assert_int_eq(kill(guard, SIGSTOP), 0);
-        (void)POD_ASK("stop", "leaver");
-        break;
-    default:
-        ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-        break;
-    }
-    /* The same process: the service may have been started again, and left a new one. */
-    POD_EVENTUALLY(&pod, kill(stray, 0) < 0 || parent_of(stray) == 0);
-    if (_i == BY_CRASH || _i == BY_GUARD) {
-        POD_EVENTUALLY(&pod, pod_number(pod_service_status("leaver"), "restarts") >= 1);
-        ck_assert_int_eq(kill(leader, 0), -1);
-    }
-    if (_i != BY_POD_STOP)
-        ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-    ck_assert_int_eq(living(name, NULL), 0);
-}
-END_TEST
-
-START_TEST(a_host_of_forked_daemons_is_gone_too)
-{
-    const char *name = unique("bomb");
-    struct pod_service s[] = {
-        { .name = "bomb", .argv = ROLE("bomb", name), .p = { .stop_grace_ms = 100 } }
-    };
-    start(s, 1);
-    POD_EVENTUALLY(&pod, living(name, NULL) > 2000);
-    (void)POD_ASK("stop", "bomb");
-    POD_EVENTUALLY(&pod, pod_state("bomb", "stopped"));
-    ck_assert_int_eq(living(name, NULL), 0);
     ck_assert_int_eq(pod_stop(&pod, 10000), 0);
 }
 END_TEST
@@ -599,105 +265,6 @@ START_TEST(reports_of_checks_are_counted_and_acted_upon)
 }
 END_TEST
 
-START_TEST(a_reload_touches_only_what_changed)
-{
-    struct pod_service s[] = {
-        { .name = "same", .argv = SHELL("exec sleep 1000") },
-        { .name = "other", .argv = SHELL("exec sleep 1001") },
-        { .name = "gone", .argv = SHELL("exec sleep 1002") },
-    };
-    start(s, 3);
-    for (size_t i = 0; i < 3; i++)
-        POD_EVENTUALLY(&pod, pod_state(s[i].name, "ready"));
-    long pid = pod_number(pod_service_status("same"), "pid");
-    s[0].p.stop_grace_ms = 1234; /* how it is stopped is no reason to restart it */
-    s[1].argv[2] = "exec sleep 1003";
-    s[2] = (struct pod_service){ .name = "new", .argv = SHELL("exec sleep 1004") };
-    pod_write_plan(&pod, s, 3, 0, NULL, 0);
-    const char *answer = POD_ASK("reload");
-    ck_assert_str_eq(answer, "{\"ok\":true,\"started\":[\"new\"],\"stopped\":[\"gone\"],"
-                             "\"restarted\":[\"other\"]}");
-    POD_EVENTUALLY(&pod, pod_state("new", "ready"));
-    POD_EVENTUALLY(&pod, *pod_service_status("gone") == '\0');
-    POD_EVENTUALLY(&pod, pod_number(pod_service_status("other"), "restarts") == 1);
-    ck_assert_int_eq(pod_number(pod_service_status("same"), "pid"), pid);
-    pod_config_script(&pod, "#!/bin/sh\necho 'bad: here' >&2\nexit 78\n");
-    ck_assert_ptr_nonnull(
-        strstr(POD_ASK("reload"), "\"code\":\"bad_config\",\"message\":\"bad: here\""));
-    ck_assert_int_eq(kill(pod.pid1, SIGHUP), 0);
-    POD_EVENTUALLY(&pod, strstr(strstr(pod_log(&pod), "reload refused")
-                                    ? strstr(pod_log(&pod), "reload refused") + 1
-                                    : "",
-                                "reload refused"));
-    ck_assert_int_eq(pod_number(pod_service_status("same"), "pid"), pid);
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-}
-END_TEST
-
-/* Reloads the plan; nothing is restarted by it. */
-static void reload(const struct pod_service *s, size_t count)
-{
-    pod_write_plan(&pod, s, count, 0, NULL, 0);
-    ck_assert_str_eq(POD_ASK("reload"),
-                     "{\"ok\":true,\"started\":[],\"stopped\":[],\"restarted\":[]}");
-}
-
-static size_t lines_of_check(void)
-{
-    size_t n = 0;
-    for (const char *at = pod_log(&pod); (at = strstr(at, "\"msg\":\"checked\"")); at++)
-        n++;
-    return n;
-}
-
-START_TEST(a_reload_changes_checks_of_what_runs)
-{
-    struct pod_service s[] = { { .name = "svc",
-                                 .argv = SHELL("exec sleep 1000"),
-                                 .health = SHELL("echo checked; exit 1"),
-                                 .p = { .health = { .kind = PLAN_CHECK_EXEC,
-                                                    .interval_ms = 20,
-                                                    .timeout_ms = 1000,
-                                                    .failures = 1,
-                                                    .action = PLAN_ACTION_MARK } } } };
-    const struct plan_check none = { .kind = PLAN_CHECK_NONE }, with = s[0].p.health;
-    start(s, 1);
-    POD_EVENTUALLY(&pod, pod_state("svc", "unhealthy"));
-    s[0].p.health = none; /* nothing could ever say that it is well again */
-    reload(s, 1);
-    ck_assert(pod_state("svc", "ready"));
-    (void)poll(NULL, 0, 100);
-    size_t before = lines_of_check();
-    (void)poll(NULL, 0, 300);
-    ck_assert_uint_eq(lines_of_check(), before);
-    s[0].p.health = with; /* is made without a restart */
-    reload(s, 1);
-    POD_EVENTUALLY(&pod, pod_state("svc", "unhealthy"));
-    ck_assert_int_eq(pod_number(pod_service_status("svc"), "restarts"), 0);
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-}
-END_TEST
-
-START_TEST(what_is_no_longer_configured_is_not_started_again)
-{
-    struct pod_service s[] = {
-        { .name = "kept", .argv = SHELL("exec sleep 1000") },
-        { .name = "slow",
-          .argv = SHELL("trap 'sleep 0.5; exit' TERM; while :; do sleep 0.01; done") },
-    };
-    start(s, 2);
-    POD_EVENTUALLY(&pod, pod_state("slow", "ready"));
-    (void)poll(NULL, 0, 100);
-    pod_write_plan(&pod, s, 1, 0, NULL, 0);
-    (void)POD_ASK("reload");
-    ck_assert(pod_state("slow", "stopping"));
-    ck_assert_ptr_nonnull(strstr(POD_ASK("start", "slow"), "unknown_service"));
-    ck_assert_ptr_nonnull(strstr(POD_ASK("restart", "slow"), "unknown_service"));
-    POD_EVENTUALLY(&pod, *pod_service_status("slow") == '\0');
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
-}
-END_TEST
-
 /* A stop of one service that began before, with a long grace of its own, takes no more of the
  * budget than its share. */
 START_TEST(a_stop_under_way_leaves_time_for_the_others)
@@ -719,26 +286,6 @@ START_TEST(a_stop_under_way_leaves_time_for_the_others)
     ck_assert(pod_state("long", "stopping"));
     ck_assert_int_eq(pod_stop(&pod, 10000), 0);
     ck_assert_msg(pod_says(&pod, "\"msg\":\"clean-end\""), "%s", pod_log(&pod));
-}
-END_TEST
-
-START_TEST(a_held_guard_hides_no_death)
-{
-    struct pod_service s[] = { { .name = "svc", .argv = SHELL("exec sleep 1000") } };
-    char path[64], text[64] = "";
-    start(s, 1);
-    POD_EVENTUALLY(&pod, pod_state("svc", "ready"));
-    pid_t guard = pod_guard(&pod, "svc");
-    ck_assert_int_gt(guard, 0);
-    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)guard, (int)guard);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
-    (void)close(fd);
-    ck_assert_int_eq(kill(guard, SIGSTOP), 0);
-    ck_assert_int_eq(kill((pid_t)strtol(text, NULL, 10), SIGKILL), 0);
-    POD_EVENTUALLY(&pod, pod_number(pod_service_status("svc"), "restarts") == 1);
-    POD_EVENTUALLY(&pod, pod_state("svc", "ready"));
-    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
 }
 END_TEST
 
@@ -936,29 +483,14 @@ START_TEST(it_works_where_it_is_not_pid_1)
 }
 END_TEST
 
-START_TEST(when_it_is_killed_outright_nothing_is_left)
-{
-    const char *name = unique("kill");
-    struct pod_service s[] = { { .name = "leaver", .argv = ROLE("leaver", name) } };
-    pod.own_pid1 = false; /* as PID 1 the kernel would see to it */
-    start(s, 1);
-    (void)host_pid(name);
-    ck_assert_int_eq(kill(pod.pid1, SIGKILL), 0);
-    POD_EVENTUALLY(&pod, living(name, NULL) == 0);
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("init_live");
     TCase *t = tcase_create("live");
     tcase_set_timeout(t, 90);
     tcase_add_checked_fixture(t, open_pod, close_pod);
-    tcase_add_test(t, ten_thousand_orphans_leave_no_zombie);
     tcase_add_test(t, a_crash_loop_backs_off_and_gives_up);
     tcase_add_test(t, a_stubborn_service_is_killed_at_its_grace);
-    tcase_add_loop_test(t, what_a_service_leaves_behind_is_gone, 0, BY_MAX);
-    tcase_add_test(t, a_host_of_forked_daemons_is_gone_too);
     tcase_add_test(t, a_blocked_stdout_holds_nobody_up);
     tcase_add_loop_test(t, sigterm_during_start_stops_cleanly, 0, 8);
     tcase_add_test(t, the_stop_fits_its_budget_and_kills_everything);
@@ -966,11 +498,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, exit_statuses_say_why, 0, 6);
     tcase_add_test(t, readiness_comes_from_exec_and_notify);
     tcase_add_test(t, reports_of_checks_are_counted_and_acted_upon);
-    tcase_add_test(t, a_reload_touches_only_what_changed);
-    tcase_add_test(t, a_reload_changes_checks_of_what_runs);
-    tcase_add_test(t, what_is_no_longer_configured_is_not_started_again);
     tcase_add_test(t, a_stop_under_way_leaves_time_for_the_others);
-    tcase_add_test(t, a_held_guard_hides_no_death);
     tcase_add_test(t, the_last_words_of_a_short_life_have_its_pid);
     tcase_add_test(t, the_first_line_has_the_form_of_the_others);
     tcase_add_test(t, pre_stop_runs_before_the_signal_and_no_longer_than_it_may);
@@ -980,21 +508,11 @@ static Suite *suite(void)
     tcase_add_test(t, a_lack_of_processes_makes_nothing_give_up);
     tcase_add_test(t, it_runs_as_nobody_with_nothing_writable);
     tcase_add_test(t, it_works_where_it_is_not_pid_1);
-    tcase_add_test(t, when_it_is_killed_outright_nothing_is_left);
     suite_add_tcase(s, t);
     return s;
 }
 
 int main(int argc, char **argv)
 {
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return EXIT_FAILURE;
-    for (size_t i = 0; argc == 4 && strcmp(argv[1], "--role") == 0 && i < ARRAY_SIZE(roles); i++) {
-        if (strcmp(roles[i].name, argv[2]) == 0) {
-            roles[i].run(argv[3]);
-            return EXIT_SUCCESS;
-        }
-    }
-    return run_pod_suite(suite);
+    return run_roles(argc, argv, suite);
 }

@@ -1,6 +1,6 @@
 /* rooms: supervisor/init supervisor/plan supervisor/sandbox base/core */
 /* sd_notify(3): what a datagram says, and what PID 1 makes of it. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <stddef.h>
 #include <sys/socket.h>
@@ -9,7 +9,6 @@
 #include "supervisor/init/notify_message.h"
 #include "tests/unit/run_suite.h"
 
-static struct pod pod;
 static char self[PATH_MAX];
 
 /* --- the datagram --- */
@@ -145,32 +144,6 @@ static int play(int argc, char **argv)
     {                                                                                              \
         self, "--say", __VA_ARGS__                                                                 \
     }
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
-
-static void open_pod(void)
-{
-    pod_init(&pod);
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
-}
-
-static bool status_has(const char *service, const char *text)
-{
-    return strstr(pod_service_status(service), text) != NULL;
-}
-
 START_TEST(what_it_says_is_shown)
 {
     struct pod_service s[] = {

@@ -1,12 +1,10 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
 /* What services write while nobody reads, or too slowly, and who holds the pipe for it: the real
  * codev-init. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <sys/socket.h>
 #include <time.h>
-
-#include "tests/unit/run_pod_suite.h"
 
 /* With the sanitizers memory is not given back at once. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -15,7 +13,6 @@
 #    define MEMORY_TIMES 1
 #endif
 
-static struct pod pod;
 static char self[PATH_MAX];
 
 /* --- roles: what this program does when a pod starts it --- */
@@ -57,27 +54,6 @@ static const struct {
     {                                                                                              \
         self, "--role", role, argument                                                             \
     }
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
-
-static void open_pod(void)
-{
-    pod_init(&pod);
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
-}
-
 static long rss_kib(void)
 {
     char path[64];

@@ -5,7 +5,7 @@
 #include <seccomp.h>
 
 #include "supervisor/profile/profile.h"
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 #include "tests/unit/run_suite.h"
 
 #define WORDS(...)                                                                                 \
@@ -13,8 +13,6 @@
         .items = (const char *const[]){ __VA_ARGS__ },                                             \
         .count = sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)                     \
     }
-
-static struct pod pod;
 
 static const struct profile closed = { .name = "closed",
                                        .filter = true,

@@ -1,45 +1,17 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
 /* What the options of a service say, on the real PID 1: hooks, policies, limits, checks, secrets,
  * and the exit statuses of the pod. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include "base/core/secrets.h"
-#include "tests/unit/run_pod_suite.h"
 
-static struct pod pod;
-
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
 #define SLEEPER SHELL("exec sleep 1000")
 #define ALWAYS  60000 /* ms: longer than any test */
 
-static void open_pod(void)
+static void open_ours(void)
 {
     pod_init(&pod);
     pod.own_dev = true;
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
-}
-
-static bool status_has(const char *service, const char *text)
-{
-    return strstr(pod_service_status(service), text) != NULL;
-}
-
-static bool there(const char *name)
-{
-    return access(pod_path(&pod, name), F_OK) == 0;
 }
 
 /* --- hooks --- */
@@ -419,7 +391,7 @@ static Suite *suite(void)
     Suite *s = suite_create("init_services");
     TCase *t = tcase_create("services");
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_pod);
     tcase_add_test(t, post_start_runs_when_it_is_ready);
     tcase_add_test(t, pre_stop_runs_first_also_at_a_restart);
     tcase_add_test(t, a_oneshot_tries_until_it_ends_well);

@@ -1,17 +1,9 @@
 /* rooms: supervisor/plan supervisor/sandbox base/core */
 /* The config file changes on its own: a file that is written anew, a ConfigMap that is swapped. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
-#include "tests/unit/run_pod_suite.h"
-
-static struct pod pod;
 static char config[128];
 static const char *env[2];
-
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
 
 /* The plan is the config file itself; one that says BAD is refused as codev-config does. */
 static const char compiler[] =
@@ -20,7 +12,7 @@ static const char compiler[] =
     "exit 78; fi\n"
     "cat \"$CODEV_CONFIG\" >\"/proc/self/fd/$3\"\n";
 
-static void open_pod(void)
+static void open_ours(void)
 {
     pod_init(&pod);
     pod_config_script(&pod, compiler);
@@ -28,11 +20,6 @@ static void open_pod(void)
     (void)snprintf(config, sizeof config, "CODEV_CONFIG=%s/etc/codev.yaml", pod.dir);
     env[0] = config;
     pod.env = env;
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
 }
 
 static const struct pod_service same = { .name = "same", .argv = SHELL("exec sleep 1000") };
@@ -46,7 +33,7 @@ static void put_config(const char *place, const char *name, bool watch)
     ck_assert_int_eq(rename(pod_path(&pod, "plan"), pod_path(&pod, place)), 0);
 }
 
-static void start(void)
+static void start_first(void)
 {
     pod_start(&pod);
     POD_EVENTUALLY(&pod, pod_state("first", "ready") && pod_state("same", "ready"));
@@ -62,7 +49,7 @@ static void swapped_to(const char *name, long same_pid)
 START_TEST(a_file_that_is_replaced)
 {
     put_config("etc/codev.yaml", "first", true);
-    start();
+    start_first();
     long pid = pod_number(pod_service_status("same"), "pid");
     put_config("etc/codev.yaml", "second", true);
     swapped_to("second", pid);
@@ -83,7 +70,7 @@ static void copy_over(const char *from, const char *to)
 START_TEST(a_file_that_is_written_over)
 {
     put_config("etc/codev.yaml", "first", true);
-    start();
+    start_first();
     long pid = pod_number(pod_service_status("same"), "pid");
     put_config("other", "second", true);
     copy_over("other", "etc/codev.yaml");
@@ -107,7 +94,7 @@ START_TEST(a_config_map_that_is_swapped)
 {
     config_map("etc/..2026_01", "first");
     ck_assert_int_eq(symlink("..data/codev.yaml", pod_path(&pod, "etc/codev.yaml")), 0);
-    start();
+    start_first();
     long pid = pod_number(pod_service_status("same"), "pid");
     config_map("etc/..2026_02", "second");
     ck_assert_int_eq(file_remove_tree(pod_path(&pod, "etc/..2026_01")), 0);
@@ -121,7 +108,7 @@ END_TEST
 START_TEST(a_bad_one_changes_nothing_and_is_shown)
 {
     put_config("etc/codev.yaml", "first", true);
-    start();
+    start_first();
     long pid = pod_number(pod_service_status("first"), "pid");
     ck_assert_ptr_nonnull(strstr(POD_ASK("status"), "\"config_error\":\"\""));
     ck_assert_int_eq(file_write_atomic(pod_path(&pod, "etc/codev.yaml"), "BAD\n", 4, 0644), 0);
@@ -138,7 +125,7 @@ END_TEST
 START_TEST(a_folder_that_goes_away_or_is_not_wanted)
 {
     put_config("etc/codev.yaml", "first", _i == 0);
-    start();
+    start_first();
     if (_i == 0) {
         ck_assert_int_eq(file_remove_tree(pod_path(&pod, "etc")), 0);
         POD_EVENTUALLY(&pod, pod_says(&pod, "the folder of the config file is gone"));
@@ -177,7 +164,7 @@ static Suite *suite(void)
     Suite *s = suite_create("init_watch");
     TCase *t = tcase_create("watch");
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_pod);
     tcase_add_test(t, a_file_that_is_replaced);
     tcase_add_test(t, a_file_that_is_written_over);
     tcase_add_test(t, a_config_map_that_is_swapped);
