@@ -328,6 +328,7 @@ static void put_header(struct compiler *k)
     h->log_format = CHOICE(top, OPT_LOG_FORMAT);
     h->log_level = CHOICE(top, OPT_LOG_LEVEL);
     h->watch_config = number(top, OPT_WATCH_CONFIG);
+    h->cgroup = CHOICE(top, OPT_CGROUP);
     h->sandbox_require = number(top, OPT_SANDBOX_REQUIRE);
 }
 

@@ -46,6 +46,7 @@ enum option_id {
     OPT_DRAIN,
     OPT_ENV_FILE,
     OPT_WATCH_CONFIG,
+    OPT_CGROUP,
     OPT_LOG_FORMAT,
     OPT_LOG_LEVEL,
     OPT_PLUGIN_PATH,

@@ -66,6 +66,15 @@ const struct setting option_table[] = {
                            .fallback = "true",
                            .help = "Reload when the config file changes, as a mounted ConfigMap "
                                    "does; `false`: only when asked." },
+    [OPT_CGROUP] = { .key = "cgroup",
+                     .variable = "CODEV_CGROUP",
+                     .type = OPTION_CHOICE,
+                     .words = "auto|off",
+                     .guarded = true,
+                     .fallback = "auto",
+                     .help = "`auto`: a control group for each service, where cgroup v2 can be "
+                             "written; `off`: none is made, services are followed by the process "
+                             "tree and `memory_max` by looking. Counts at the start of the pod." },
     [OPT_LOG_FORMAT] = { .key = "log.format",
                          .variable = "CODEV_LOG_FORMAT",
                          .type = OPTION_CHOICE,

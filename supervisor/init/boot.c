@@ -148,7 +148,7 @@ static void on_boot_timer(struct timer *t)
 /* Want of memory, processes or descriptors is no reason to end: it may be over soon. */
 static bool try_again(struct supervisor *sv, int code, const char *error)
 {
-    if (code == -EINVAL || code == -EIO || code == -EBADMSG || sv->boot_tries == BOOT_TRIES)
+    if (code == -EINVAL || code == -ECHILD || code == -EBADMSG || sv->boot_tries == BOOT_TRIES)
         return false;
     if (!sv->boot_tries++)
         say(sv, LOG_LEVEL_WARN, "codev-config cannot be run yet: %s", error);
@@ -197,5 +197,5 @@ void boot_begin(struct supervisor *sv)
 {
     int r = sv->phase == PHASE_BOOT ? compile_begin(sv, on_compiled) : 0;
     if (r < 0)
-        on_compiled(sv, NULL, r == -EINVAL || r == -EIO ? -EAGAIN : r, strerror(-r));
+        on_compiled(sv, NULL, r == -EINVAL ? -EAGAIN : r, strerror(-r));
 }

@@ -91,7 +91,7 @@ static struct plan_block *result(struct compile *c, int status, struct error *e)
         (void)error_set(e, -EINVAL, "%.*s", (int)strcspn(buf_str(&c->text), "\n"),
                         buf_str(&c->text));
     else
-        (void)error_set(e, -EIO, "codev-config ended with status %d", proc_status_code(status));
+        (void)error_set(e, -ECHILD, "codev-config ended with status %d", proc_status_code(status));
     return NULL;
 }
 
@@ -122,7 +122,7 @@ static void on_deadline(struct timer *t)
     (void)kill(c->child.pid, SIGKILL);
     (void)snprintf(why, sizeof why, "codev-config did not end within %d s",
                    COMPILE_DEADLINE_MS / 1000);
-    finish(c, NULL, -EIO, why);
+    finish(c, NULL, -ECHILD, why);
 }
 
 /* Where secrets come from is what the sandboxes close. */

@@ -103,6 +103,39 @@ static void say_pids(struct supervisor *sv)
         (unsigned long long)g->pids_now, (unsigned long long)g->pids_max, detail);
 }
 
+/* Of its limits.nproc. True when it has one, and so must be looked at again. */
+static bool look_at_own_pids(struct service *s)
+{
+    struct groups *g = &s->sv->groups;
+    uint64_t now, max = s->cfg->limit_nproc;
+    if (!g->tree.pids || !max || !s->started_ms)
+        return false;
+    int fd = cgroup_service_open(&g->tree, s->name);
+    if (fd < 0)
+        return false;
+    bool known = cgroup_read(fd, "pids.current", NULL, &now) == 0;
+    (void)close(fd);
+    if (known && !s->group.pids_near && now * 100 >= max * PIDS_NEAR) {
+        s->group.pids_near = true;
+        say(s->sv, LOG_LEVEL_WARN,
+            "service %s has %llu of at most %llu processes and threads (limits.nproc): soon it can "
+            "make none",
+            s->name, (unsigned long long)now, (unsigned long long)max);
+    } else if (known && now * 100 < max * PIDS_FINE) {
+        s->group.pids_near = false;
+    }
+    return true;
+}
+
+static void look_at_pids_of_all(struct supervisor *sv)
+{
+    bool again = false;
+    for (struct service *s = sv->services; s; s = s->next)
+        again |= look_at_own_pids(s);
+    if (again)
+        timer_set(&sv->loop, &sv->groups.pids_timer, PIDS_BUSY_MS);
+}
+
 static void look_at_pids(struct supervisor *sv)
 {
     struct groups *g = &sv->groups;
@@ -129,6 +162,7 @@ static void look_at_pids(struct supervisor *sv)
 static void on_pids_timer(struct timer *t)
 {
     look_at_pids(t->arg);
+    look_at_pids_of_all(t->arg);
 }
 
 /* --- a service's own group --- */
@@ -255,11 +289,13 @@ static void begin_run(struct service *s, int fd)
 {
     const struct cgroup_tree *t = &s->sv->groups.tree;
     s->group.oom_ms = s->group.memory = s->group.over = 0;
-    s->group.oom_by_own_limit = s->group.warned = false;
+    s->group.oom_by_own_limit = s->group.warned = s->group.pids_near = false;
     if (t->memory)
         set_limit(s, fd, "memory.max", s->cfg->memory_max, "memory_max");
     if (t->pids)
         set_limit(s, fd, "pids.max", s->cfg->limit_nproc, "limits.nproc");
+    if (t->pids && s->cfg->limit_nproc)
+        timer_set(&s->sv->loop, &s->sv->groups.pids_timer, PIDS_BUSY_MS);
     begin_count(s, fd);
 }
 
@@ -436,7 +472,10 @@ void groups_look(struct supervisor *sv)
 void groups_begin(struct supervisor *sv)
 {
     struct groups *g = &sv->groups;
-    cgroup_tree_open(&g->tree, &g->place, sv->is_pid1);
+    if (sv->plan && sv->plan->plan.header->cgroup == PLAN_CGROUP_OFF)
+        (void)snprintf(g->tree.why, sizeof g->tree.why, "cgroup is off in the configuration");
+    else
+        cgroup_tree_open(&g->tree, &g->place, sv->is_pid1);
     if (g->tree.dir_fd >= 0)
         say(sv, LOG_LEVEL_INFO, "a control group for each service%s%s%s%s%s",
             g->tree.memory ? ", with memory.max" : "", g->tree.pids ? ", with pids.max" : "",

@@ -41,6 +41,7 @@ struct service_group {
     uint64_t refused;    /* forks refused, at the last look */
     uint64_t refused_ms; /* when that was last said */
     uint64_t memory;     /* bytes at the last look; 0: not known */
+    bool pids_near;      /* it has nearly as many processes as it may, and that was said */
     bool is_new;         /* it was made for this run */
     unsigned over;       /* looks in a row at which it was over its limit */
     bool warned;

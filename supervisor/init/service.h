@@ -91,6 +91,7 @@ struct service_check {
     uint32_t failures; /* in a row */
     bool reported;     /* there was a verdict since the start */
     bool last_ok;
+    bool late;     /* the one at work took too long */
     bool outdated; /* the one at work asks what nobody wants to know any more */
     uint64_t last_ms;
     char reason[SERVICE_REASON_MAX];

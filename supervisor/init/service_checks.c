@@ -24,18 +24,21 @@ static void on_proc(struct proc *p, enum proc_event event)
     char text[PROC_STATUS_SIZE];
     if (event != PROC_GONE)
         return;
-    bool outdated = c->outdated;
-    c->outdated = false;
+    bool outdated = c->outdated, late = c->late;
+    c->outdated = c->late = false;
     timer_clear(&c->timer);
     if (!c->service->started_ms || c->service->state == SERVICE_STOPPING ||
         config(c)->kind != PLAN_CHECK_EXEC)
         return;
-    if (outdated) {
+    /* Without a process for it nothing was checked: that says nothing about the service. */
+    if (outdated || (p->failed && p->failure.step == SPAWN_FORK)) {
         schedule(c);
         return;
     }
-    bool ok = p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0;
-    if (p->failed)
+    bool ok = !late && p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0;
+    if (late)
+        (void)snprintf(text, sizeof text, "no end within %u ms", config(c)->timeout_ms);
+    else if (p->failed)
         (void)snprintf(text, sizeof text, "%s", spawn_step_text((enum spawn_step)p->failure.step));
     else
         (void)proc_status_text(p->status, text);
@@ -48,6 +51,7 @@ static void on_timer(struct timer *t)
 {
     struct service_check *c = t->arg;
     if (proc_active(&c->proc)) {
+        c->late = true;
         proc_kill(&c->proc);
         return;
     }
@@ -105,6 +109,7 @@ void service_checks_stop(struct service *s)
     struct service_check *both[] = { &s->ready, &s->health };
     for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
         timer_clear(&both[i]->timer);
+        both[i]->outdated = proc_active(&both[i]->proc); /* nothing about the next start */
         proc_kill(&both[i]->proc);
     }
 }

@@ -175,7 +175,7 @@ static int check_contents(const struct plan *p, struct error *e)
             return error_set(e, -EBADMSG, "the plan's pool has a string outside");
     if (!str_fits(h, h->home) || !str_fits(h, h->config_file) || !str_fits(h, h->state_dir) ||
         !list_fits(h, h->environment) || h->log_format >= PLAN_LOG_MAX ||
-        h->log_level >= LOG_LEVEL_MAX)
+        h->cgroup >= PLAN_CGROUP_MAX || h->log_level >= LOG_LEVEL_MAX)
         return error_set(e, -EBADMSG, "the plan's header has a value out of range");
     for (uint32_t i = 0; i < h->volumes; i++)
         if (!str_fits(h, p->volumes[i].path) || p->volumes[i].policy >= PLAN_POLICY_MAX ||

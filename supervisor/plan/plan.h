@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC   "codevpln"
-#define PLAN_VERSION 2
+#define PLAN_VERSION 3
 #define PLAN_MAX     ((size_t)4 << 20) /* bytes of a whole plan */
 
 #define CONFIG_FILE_DEFAULT "/etc/codev/codev.yaml" /* what it is made from */
@@ -41,6 +41,7 @@ enum plan_check_kind {
     PLAN_CHECK_NOTIFY, /* sd_notify(3) READY=1 */
     PLAN_CHECK_MAX,
 };
+enum plan_cgroup { PLAN_CGROUP_AUTO, PLAN_CGROUP_OFF, PLAN_CGROUP_MAX };
 enum plan_log_format { PLAN_LOG_JSON, PLAN_LOG_TEXT, PLAN_LOG_MAX };
 
 struct plan_check {
@@ -130,6 +131,7 @@ struct plan_header {
     uint32_t drain_ms;
     uint32_t log_format; /* enum plan_log_format */
     uint32_t log_level;  /* enum log_level */
+    uint32_t cgroup;     /* enum plan_cgroup */
     uint32_t sandbox_require;
     uint32_t watch_config; /* 1: reload when the config file changes */
 };

@@ -52,7 +52,7 @@ struct pod {
     uid_t uid;
     bool text;     /* log.format of the plan */
     bool own_pid1; /* false: not PID 1, as a child subreaper */
-    bool watch_config;
+    bool watch_config, cgroup_off;
     bool migrate; /* the volume's files of the old layout may be moved */
     bool own_dev; /* a /dev of its own, with a termination log: dev/termination-log in `dir` */
     bool traced;  /* PID 1 lets the process between trace it, which calls `watch` */
@@ -171,6 +171,7 @@ static inline void pod_write_plan(struct pod *p, const struct pod_service *servi
     w.header.state_dir = plan_writer_str(&w, pod_path(p, "state"));
     w.header.stop_timeout_ms = pod_or(stop_timeout_ms, 10000);
     w.header.watch_config = p->watch_config;
+    w.header.cgroup = p->cgroup_off ? PLAN_CGROUP_OFF : PLAN_CGROUP_AUTO;
     w.header.log_level = 1;
     w.header.log_format = p->text ? PLAN_LOG_TEXT : PLAN_LOG_JSON;
     for (size_t i = 0; i < count; i++)

@@ -6,7 +6,7 @@
  * out, and an error that it may really have is what PID 1 sees. Each kind of call fails at its
  * first time and at a random one; with CODEV_FAULTS=all each single one (`make soak`: half an
  * hour), with CODEV_FAULTS=57:3 the third fork. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
@@ -14,7 +14,6 @@
 #include <sys/user.h>
 
 #include "tests/unit/fail_alloc.h"
-#include "tests/unit/run_pod_suite.h"
 
 #define CALLS_MAX 512
 
@@ -27,13 +26,6 @@ static struct shared {
     bool done;            /* it has failed */
     uint64_t allocations; /* made in a life, when none fails */
 } * shared;
-
-static struct pod pod;
-
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
 
 /* --- what fails, and how --- */
 
@@ -228,11 +220,6 @@ static bool talks(void)
 #define ASKED(wanted, ...) (strstr(POD_ASK(__VA_ARGS__), wanted) != NULL)
 #define OK                 "\"ok\":true"
 
-static long pid_of(const char *service)
-{
-    return pod_number(pod_service_status(service), "pid");
-}
-
 static void live_a_life(void)
 {
     pod_write_plan(&pod, services, 4, 0, pod.dir, PLAN_POLICY_WARN);
@@ -252,7 +239,7 @@ static void live_a_life(void)
     ck_assert_int_eq(pod_stop(&pod, 25000), 0);
 }
 
-static void open_pod(void)
+static void open_ours(void)
 {
     const uint64_t counted = shared->allocations;
     pod_init(&pod);
@@ -262,11 +249,6 @@ static void open_pod(void)
     memset(shared, 0, sizeof *shared);
     shared->allocations = counted;
     shared->nr = -1;
-}
-
-static void close_pod(void)
-{
-    pod_release(&pod);
 }
 
 /* --- which --- */
@@ -402,7 +384,7 @@ static void add_case(Suite *s, const char *name, void (*open_it)(void), const TT
 static Suite *life(void)
 {
     Suite *s = suite_create("init_faults");
-    add_case(s, "no call fails", open_pod, nothing_fails, 1);
+    add_case(s, "no call fails", open_ours, nothing_fails, 1);
     if (with_allocations())
         add_case(s, "no allocation fails", open_allocations, no_allocation_fails, 1);
     return s;
@@ -411,7 +393,7 @@ static Suite *life(void)
 static Suite *suite(void)
 {
     Suite *s = suite_create("init_faults");
-    add_case(s, "calls", open_pod, a_call_fails_once, fault_count);
+    add_case(s, "calls", open_ours, a_call_fails_once, fault_count);
     add_case(s, "allocations", open_allocations, an_allocation_fails, chosen_count);
     return s;
 }

@@ -1,6 +1,6 @@
 /* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/core */
 /* Control groups, memory and processes: the real codev-init in groups of its own, and without. */
-#include "tests/unit/init_pod.h"
+#include "tests/unit/init_suite.h"
 
 #include <sys/vfs.h>
 
@@ -10,7 +10,6 @@
 
 #define CGROUP2_MAGIC 0x63677270
 
-static struct pod pod;
 static char self[PATH_MAX];
 
 /* --- roles: what this program does when a pod starts it --- */
@@ -68,11 +67,6 @@ static const struct {
     {                                                                                              \
         self, "--role", role, argument                                                             \
     }
-#define SHELL(text)                                                                                \
-    {                                                                                              \
-        "/bin/sh", "-c", text                                                                      \
-    }
-
 /* --- groups of the test's own --- */
 
 /* Where this machine has cgroup v2; "" where it has none. */
@@ -122,7 +116,7 @@ static int in_group(const char *dir, const char *name)
     return n;
 }
 
-static void open_pod(void)
+static void open_ours(void)
 {
     made_count = 0;
     pod_init(&pod);
@@ -144,16 +138,10 @@ static void remove_made(void)
     }
 }
 
-static void close_pod(void)
+static void close_ours(void)
 {
     pod_release(&pod);
     remove_made();
-}
-
-static void start(const struct pod_service *services, size_t count)
-{
-    pod_write_plan(&pod, services, count, 0, NULL, 0);
-    pod_start(&pod);
 }
 
 static bool skipped(bool not_here, const char *why)
@@ -338,6 +326,21 @@ START_TEST(a_killed_guard_hides_nothing_in_a_group)
 }
 END_TEST
 
+START_TEST(groups_are_left_alone_when_they_are_not_wanted)
+{
+    struct pod_service s[] = { { .name = "leaver", .argv = ROLE("leaver", "") } };
+    if (skipped(!give_group(), "no control group v2 can be made on this machine"))
+        return;
+    pod.cgroup_off = true;
+    start(s, 1);
+    POD_EVENTUALLY(&pod, pod_state("leaver", "ready"));
+    ck_assert(pod_says(&pod, "cgroup is off in the configuration; they are followed by the"));
+    ck_assert_int_lt(in_group(pod.groups[0], "service.leaver"), 0); /* there is none */
+    ck_assert_ptr_nonnull(strstr(POD_ASK("status"), "\"cgroup\":{\"services\":false"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+}
+END_TEST
+
 START_TEST(a_group_that_cannot_be_written_is_done_without)
 {
     struct pod_service s[] = { { .name = "calm", .argv = SHELL("exec sleep 1000") } };
@@ -473,6 +476,12 @@ START_TEST(a_service_survives_the_child_that_took_too_much)
     POD_EVENTUALLY(&pod, pod_says(&pod, "\"msg\":\"went on\""));
     POD_EVENTUALLY(&pod, pod_number(pod_service_status("eater"), "oom_kills") == 1);
     ck_assert(pod_state("eater", "ready"));
+    /* A fault of PID 1 forgets nothing of it, and tells nothing twice. */
+    ck_assert_int_eq(kill(pod.pid1, SIGSEGV), 0);
+    POD_EVENTUALLY(&pod, pod_says(&pod, "PID 1 faulted") && pod_state("eater", "ready"));
+    ck_assert_int_eq(pod_number(pod_service_status("eater"), "oom_kills"), 1);
+    const char *told = strstr(pod_log(&pod), "service eater: the kernel killed");
+    ck_assert(told && !strstr(told + 1, "service eater: the kernel killed"));
     ck_assert_int_eq(pod_stop(&pod, 10000), 0);
 }
 END_TEST
@@ -490,6 +499,8 @@ START_TEST(a_fork_bomb_is_held_and_killed)
     POD_EVENTUALLY(
         &pod, pod_says(&pod, "service forks: the kernel refuses to make more processes: it has"));
     ck_assert(pod_says(&pod, "and limits.nproc allows no more"));
+    POD_EVENTUALLY(&pod,
+                   pod_says(&pod, "processes and threads (limits.nproc): soon it can make none"));
     POD_EVENTUALLY(&pod, pod_state("calm", "ready"));
     (void)POD_ASK("restart", "calm"); /* there is room for others */
     POD_EVENTUALLY(&pod, pod_number(pod_service_status("calm"), "restarts") == 1 &&
@@ -506,7 +517,7 @@ static Suite *suite(void)
     Suite *s = suite_create("init_groups");
     TCase *t = tcase_create("groups");
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_ours);
     tcase_add_test(t, groups_are_found_where_they_are_mounted);
     tcase_add_test(t, numbers_are_read_by_key);
     tcase_add_test(t, a_short_peak_of_memory_is_no_reason);
@@ -516,13 +527,14 @@ static Suite *suite(void)
         return s;
     }
     tcase_add_test(t, a_service_has_a_group_and_is_killed_with_it);
+    tcase_add_test(t, groups_are_left_alone_when_they_are_not_wanted);
     tcase_add_test(t, a_group_that_cannot_be_written_is_done_without);
     tcase_add_test(t, too_much_memory_restarts_a_service);
     tcase_add_test(t, an_oom_kill_is_told_from_a_plain_one);
     suite_add_tcase(s, t);
     t = tcase_create("controllers"); /* what tests/uml/run.sh is for */
     tcase_set_timeout(t, 90);
-    tcase_add_checked_fixture(t, open_pod, close_pod);
+    tcase_add_checked_fixture(t, open_ours, close_ours);
     tcase_add_test(t, a_killed_guard_hides_nothing_in_a_group);
     tcase_add_test(t, few_processes_left_are_told_of);
     tcase_add_test(t, a_service_over_its_memory_is_killed_alone);
