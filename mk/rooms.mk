@@ -18,7 +18,7 @@ LIBS_base/ws     := -lwebsockets -luv
 LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
 LIBS_supervisor/profile := -lseccomp
-LIBS_bridge/gateway/store := -lsqlite3
+LIBS_bridge/gateway/store := -lsqlite3 -lpthread
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).

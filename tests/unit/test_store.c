@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/core/clock.h"
 #include "base/core/file.h"
 #include "bridge/gateway/store/rows.h"
 #include "tests/unit/run_suite.h"
@@ -499,6 +500,35 @@ START_TEST(what_is_old_goes)
 }
 END_TEST
 
+static off_t size_of(const char *name)
+{
+    struct stat st;
+    char *path = path_of(name);
+    off_t size = stat(path, &st) == 0 ? st.st_size : 0;
+    free(path);
+    return size;
+}
+
+START_TEST(what_was_committed_gets_into_the_database_while_writing_goes_on)
+{
+    char key[32], *value = NULL;
+    ck_assert_ptr_nonnull(store->checkpoint);
+    off_t first = size_of("gateway.db"), log = 0;
+    uint64_t end = clock_mono_ms() + 30000;
+    for (int i = 0; size_of("gateway.db") == first || i < 3000; i++) {
+        ck_assert_uint_lt(clock_mono_ms(), end);
+        (void)snprintf(key, sizeof key, "key%d", i % 5000);
+        ck_assert_int_eq(store_put(store, key, "some text that takes its room in a page"), 0);
+        log = size_of("gateway.db-wal") > log ? size_of("gateway.db-wal") : log;
+    }
+    ck_assert_int_gt(log, 1000 * 4096); /* nothing was done at a commit */
+    ck_assert_int_lt(log, 100 << 20);
+    reopen();
+    ck_assert_int_eq(store_get(store, "key2999", &value), 0);
+    free(value);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store");
@@ -522,6 +552,7 @@ int main(void)
     tcase_add_test(t, bridge_numbers_are_kept);
     tcase_add_test(t, failing_is_known_until_it_ends);
     tcase_add_test(t, what_is_old_goes);
+    tcase_add_test(t, what_was_committed_gets_into_the_database_while_writing_goes_on);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

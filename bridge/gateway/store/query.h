@@ -8,9 +8,11 @@
 
 #define STORE_STATEMENTS_MAX 96
 
+struct checkpoint;
 struct store {
     sqlite3 *db;
-    int depth;     /* of store_begin() */
+    struct checkpoint *checkpoint; /* NULL: SQLite does it at a commit */
+    int depth;                     /* of store_begin() */
     bool poisoned; /* an inner transaction was rolled back: the outer one can't commit */
     int failing;   /* the last write failed with this; 0: it did not */
     int changes;   /* sqlite's count of changed rows when something was last stored */

@@ -3,6 +3,7 @@
 #include "base/core/buf.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
+#include "bridge/gateway/store/checkpoint.h"
 #include "bridge/gateway/store/query.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ static void statements_free(struct store *s)
 static void db_close(struct store *s)
 {
     statements_free(s);
+    checkpoint_stop(TAKE_PTR(s->checkpoint));
     if (s->db)
         (void)sqlite3_close(s->db);
     s->db = NULL;
@@ -165,7 +167,9 @@ int store_open(struct store **ret, const char *dir, char **ret_note, struct erro
     } else {
         note(&said, "no state folder: ", "state is kept in memory", " and lost at a restart");
     }
-    if (r < 0)
+    if (r == 0)
+        s->checkpoint = checkpoint_start(s->db, path);
+    else
         r = db_open(s, ":memory:");
     if (r < 0) {
         free(s);
