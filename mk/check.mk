@@ -69,3 +69,7 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 soak: soak-api
 soak-api: programs tests/e2e/node_modules/.stamp ## 100,000 hostile requests made from the API's document (part of soak)
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_API_RUNS=100000 CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/api.test.mjs
+
+.PHONY: bench-gateway
+bench-gateway: programs tests/fakes/slack/node_modules/.stamp ## the gateway beside one on Slack's official Node SDK: latency, events, memory, idle
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin node bench/gateway/run.mjs $(or $(ROUNDS),100) $(or $(EVENTS),100000)

@@ -276,18 +276,11 @@ static int directory_of_row(void *data, const struct session_row *row)
     return 0;
 }
 
-/* The direct way first: it need not pass everything through one WebSocket. */
-static const struct way *way_to_read(struct core *core, const char *pod)
-{
-    const struct way *direct = way_direct(core, pod);
-    return direct ? direct : way_for(core, pod, "");
-}
-
 int core_session_history(struct core *core, const char *pod, const char *session_id,
                          core_activity_fn *each, core_done_fn *done, void *data)
 {
     _cleanup_free_ char *directory = NULL;
-    const struct way *w = way_to_read(core, pod);
+    const struct way *w = way_for(core, pod, "");
     if (!w || !w->ops->history || core->stopping)
         return -ENOTCONN;
     int r = store_session_get(core->store, pod, session_id, directory_of_row, &directory);

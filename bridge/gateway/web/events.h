@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define EVENTS_RING_MAX    2048
-#define EVENTS_BYTES_MAX   ((size_t)4 << 20)
+#define EVENTS_BYTES_MAX   ((size_t)1 << 20) /* who missed more reads the lists again */
 #define EVENTS_STREAMS_MAX 64
 
 struct event {
