@@ -36,6 +36,7 @@ struct accept {
     /* what the storage checks put there, found again after the restart */
     char provider[48], key[80], session_id[80], message_text[96];
     bool seeded, restarted;
+    bool busy;        /* a session was at work: OpenCode was not restarted */
     bool auth_is_old; /* auth.json was written in an earlier boot, before we touched it */
     struct error seed_error;
 };
@@ -57,6 +58,11 @@ void result_set(struct result *r, enum outcome outcome, const char *fmt, ...)
 
 /* A line of progress for the person who waits. */
 void progress(const struct accept *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A service's note in PID 1's `status`, parsed, the caller's; NULL when there is none. */
+cJSON *note_of(const cJSON *status, const char *service, const char *key);
+/* A number in one, asked for now; -1 when nobody says. */
+double note_number_now(const char *service, const char *key, const char *path);
 
 /* Story 1.5: storage (storage.c). */
 void check_mounted(struct accept *a, struct result *r);

@@ -15,22 +15,8 @@
 #include "base/http/http.h"
 
 #define PREPARE_TIMEOUT_MS 300000
+#define BRIDGE_TIMEOUT_MS  15000
 #define PACKAGE_NAME       "@opencode/bridge-plugin"
-
-/* A note that a service left with PID 1, parsed. NULL when there is none. */
-static cJSON *note(const struct accept *a, const char *service, const char *key)
-{
-    const cJSON *s;
-    cJSON_ArrayForEach (s, json_arr(a->status, "services")) {
-        if (strcmp(json_str(s, "name", ""), service) != 0)
-            continue;
-        const char *text = json_str(json_obj(s, "notes"), key, NULL);
-        cJSON *json = NULL;
-        if (text && json_parse(&json, text, strlen(text), NULL) == 0)
-            return json;
-    }
-    return NULL;
-}
 
 static int read_package(const char *plugin, cJSON **ret, struct error *e)
 {
@@ -48,7 +34,8 @@ static int read_package(const char *plugin, cJSON **ret, struct error *e)
 void check_discovered(struct accept *a, struct result *r)
 {
     struct error e = ERROR_INIT;
-    _cleanup_json_ cJSON *package = NULL, *state = note(a, "prepare", "plugin"), *config = NULL;
+    _cleanup_json_ cJSON *package = NULL, *state = note_of(a->status, "prepare", "plugin"),
+                         *config = NULL;
     if (read_package(a->plugin_path, &package, &e) < 0)
         return result_fail(r, "no plugin at its one place: %s", e.message);
     const char *name = json_str(package, "name", "");
@@ -83,6 +70,21 @@ void check_discovered(struct accept *a, struct result *r)
                 json_str(package, "version", "?"), a->plugin_path);
 }
 
+/* OpenCode may have been started a moment ago: the bridge connects some time after it is ready. */
+static bool bridge_connects(const struct accept *a)
+{
+    uint64_t deadline = clock_mono_ms() + BRIDGE_TIMEOUT_MS;
+    for (bool said = false; note_number_now("gateway", "links", "bridge.connected") < 1;
+         said = true) {
+        if (clock_mono_ms() >= deadline)
+            return false;
+        if (!said)
+            progress(a, "waiting for the plugin's bridge to connect…");
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 200 * 1000000 }, NULL);
+    }
+    return true;
+}
+
 void check_linked(struct accept *a, struct result *r)
 {
     _cleanup_free_ char *link = NULL;
@@ -97,9 +99,7 @@ void check_linked(struct accept *a, struct result *r)
     if (!to || !want || strcmp(to, want) != 0)
         return result_fail(r, "%s leads to %s, expected %s", link, to ? to : "nothing",
                            want ? want : a->plugin_path);
-    _cleanup_json_ cJSON *links = note(a, "gateway", "links");
-    const cJSON *connected = json_at(links, "bridge.connected");
-    if (!cJSON_IsNumber(connected) || connected->valuedouble < 1)
+    if (!bridge_connects(a))
         return result_fail(r, "the link is right, but OpenCode has not loaded the plugin: no "
                               "bridge is connected to the gateway");
     result_pass(r, "the link leads to %s and OpenCode has loaded it: its bridge is connected", to);

@@ -63,6 +63,8 @@ static void print_table(const struct result *results)
     }
     printf("%zu passed, %zu failed, %zu not proven\n", count(results, OUTCOME_PASS),
            count(results, OUTCOME_FAIL), count(results, OUTCOME_NOT_PROVEN));
+    if (count(results, OUTCOME_NOT_PROVEN))
+        puts("Not proven is no pass: nothing is wrong, but nothing has shown that it is right.");
 }
 
 static void print_json(const struct result *results)

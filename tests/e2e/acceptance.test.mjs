@@ -48,6 +48,22 @@ describe("in a healthy pod", { skip }, () => {
     assert.deepEqual(fs.readdirSync(path.join(pod.home, "src/repos")).filter((n) => n.startsWith(".codev")), []);
   });
 
+  test("nobody's turn is ended for it", async () => {
+    await pod.bridged(); // after the restart of the test before
+    const id = await pod.prompt(`go\n@@tool bash ${JSON.stringify({ command: "echo hello", description: "c" })}\n@@then\n@@text ok`);
+    await pod.request();
+    const busy = async () => JSON.parse((await pod.service("gateway")).notes.links).sessions.busy;
+    await eventually("the gateway counts it", async () => (await busy()) === 1);
+    const { pid } = await pod.service("opencode");
+    const { report } = await accept(pod, ["--restart", "--only", "A1.5-2"]);
+    assert.equal(report.criteria[0].outcome, "not proven", JSON.stringify(report));
+    assert.match(report.criteria[0].evidence, /a session is at work, so OpenCode was not restarted/);
+    assert.equal((await pod.service("opencode")).pid, pid);
+    await pod.oc(`/session/${id}/abort`, { method: "POST", body: "{}" });
+    await eventually("it is idle", async () => (await busy()) === 0);
+    await pod.oc(`/session/${id}`, { method: "DELETE" });
+  });
+
   test("without a restart, persistence is not claimed in a first boot", async () => {
     const { report, code } = await accept(pod, ["--story", "1.5"]);
     assert.deepEqual(report.criteria.map((c) => c.outcome), ["pass", "not proven", "not proven", "not proven", "pass"]);
