@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-
 cJSON *note_of(const cJSON *status, const char *service, const char *key)
 {
     const cJSON *s;

@@ -20,7 +20,8 @@ int gitrepo_failed(struct error *e, const char *what)
     for (char *p = line; *p; p++)
         if ((unsigned char)*p < ' ')
             *p = ' ';
-    return error_set(e, -EIO, "%s: %s", what, line);
+    return error_set(e, -EIO, "%s: %s%s", what, line,
+                     strstr(line, "hostkey") ? ": is its key in ~/.ssh/known_hosts?" : "");
 }
 
 int gitrepo_start(const char *ca_file, struct error *e)
