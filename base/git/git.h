@@ -48,7 +48,7 @@ enum gitrepo_update {
 /* Fetches from `remote->url` (else from origin) and fast-forwards, only when the tracked files are
  * clean and the branch is `remote->branch`; otherwise changes nothing. An update that was killed
  * half-way is finished by the next call. -ENOTDIR where .git, or what is in it, leads
- * elsewhere. Returns enum
+ * elsewhere; -EOPNOTSUPP for a shallow clone. Returns enum
  * gitrepo_update, or a negative errno with `e`.
  */
 int gitrepo_update(const char *path, const struct gitrepo_remote *remote, struct error *e);

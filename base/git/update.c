@@ -216,6 +216,10 @@ static int update_work(void *arg, struct error *e)
     if (r < 0)
         return r;
     u->repo = repo;
+    if (git_repository_is_shallow(repo) == 1)
+        return error_set(e, -EOPNOTSUPP,
+                         "it is a shallow clone, which can only be updated by hand (git pull), or "
+                         "once it is whole (git fetch --unshallow)");
     _cleanup_free_ char *marker = NULL;
     if (asprintf(&marker, "%scodev-update", git_repository_path(repo)) < 0) {
         marker = NULL;

@@ -439,6 +439,16 @@ describe("update: ff", () => {
     "another branch": [(w) => git(w.repo, "checkout", "-q", "-b", "feature"), /not on branch main/],
     "a detached HEAD": [(w) => git(w.repo, "checkout", "-q", "--detach"), /not on branch main/],
     "an origin that is gone": [(w) => fs.renameSync(w.origin, `${w.origin}-gone`), /not updated: cannot fetch/],
+    "a shallow clone": [
+      (w) => {
+        for (const name of ["b", "c"]) (fs.writeFileSync(path.join(w.origin, name), ""), w.commit(name));
+        fs.rmSync(path.join(w.repo, ".git"), { recursive: true });
+        sh("git", ["clone", "-q", "--bare", "--depth", "1", "--no-single-branch", w.url, path.join(w.repo, ".git")]);
+        git(w.repo, "config", "core.bare", "false");
+        git(w.repo, "reset", "-q");
+      },
+      /shallow clone, which can only be updated by hand/,
+    ],
     "no repository": [(w) => fs.rmSync(path.join(w.repo, ".git"), { recursive: true }), /no git checkout/],
   };
   for (const [name, [change, note]] of Object.entries(notes))
