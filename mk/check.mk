@@ -62,6 +62,7 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 		CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/chaos.test.mjs tests/e2e/crash.test.mjs
 	@$(MAKE) --no-print-directory unit-bins
 	@CODEV_FAULTS=all scripts/run-unit.sh $(B)/unit/test_init_faults
+	@CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) scripts/run-unit.sh $(B)/unit/test_init_chaos
 	@tests/uml/run.sh $(B)/unit/test_init_groups
 	@$(MAKE) --no-print-directory container
 

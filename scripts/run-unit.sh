@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the unit test programs given as arguments, CODEV_UNIT_JOBS (2) at a time, and adds up what
-# they say. The output of one that failed is shown, and lines with SKIP always.
+# they say. The output of one that failed is shown, and lines with SKIP or a figure always.
 # Last line: unit: N passed, N failed, N skipped.
 set -u
 : "${CODEV_UNIT_JOBS:=2}"
@@ -20,7 +20,7 @@ run_program() { # PROGRAM
 	skips=$(grep -acE '^SKIP' "$log")
 	{
 		printf '  UNIT    %-28s %s\n' "${program##*/}" "${line:-no result (exit $status)}"
-		grep -aE '^SKIP' "$log"
+		grep -aE '^(SKIP|chaos:)' "$log"
 		[ $bad -eq 0 ] || tail -60 "$log"
 	} >"$log.report"
 	flock "$work" cat "$log.report"

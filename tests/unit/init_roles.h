@@ -90,6 +90,20 @@ static inline void role_bomb(const char *name)
     sleep_for_ever();
 }
 
+/* Lines with a number, and what tells this process from all others. */
+static inline void role_count(const char *unused)
+{
+    char line[64];
+    unsigned long token = (unsigned long)clock_mono_us();
+    (void)unused;
+    for (unsigned long n = 1;; n++) {
+        int len = snprintf(line, sizeof line, "n %lu %lu\n", token, n);
+        if (write(STDOUT_FILENO, line, (size_t)len) < 0)
+            return;
+        (void)poll(NULL, 0, 4);
+    }
+}
+
 static inline void role_notify(const char *after)
 {
     (void)poll(NULL, 0, (int)strtol(after, NULL, 10));
@@ -108,7 +122,8 @@ static const struct {
     void (*run)(const char *argument);
 } roles[] = {
     { "stubborn", role_stubborn }, { "leaver", role_leaver }, { "orphans", role_orphans },
-    { "flood", role_flood },       { "bomb", role_bomb },     { "notify", role_notify },
+    { "flood", role_flood },       { "count", role_count },   { "bomb", role_bomb },
+    { "notify", role_notify },
 };
 
 #define ROLE(role, argument)                                                                       \
