@@ -9,9 +9,10 @@
 #include "supervisor/init/boot_work.h"
 #include "supervisor/init/supervisor.h"
 
-#define BOOT_DEADLINE_MS 10000
-#define BOOT_AGAIN_MS    500
-#define BOOT_TRIES       60
+#define BOOT_DEADLINE_MS  10000
+#define BOOT_AGAIN_MS     500
+#define BOOT_TRIES        60
+#define BOOT_TRIES_KILLED 4 /* codev-config was: it may also be at fault itself */
 
 static void take_volume(struct supervisor *sv, const void *data, size_t len)
 {
@@ -148,7 +149,8 @@ static void on_boot_timer(struct timer *t)
 /* Want of memory, processes or descriptors is no reason to end: it may be over soon. */
 static bool try_again(struct supervisor *sv, int code, const char *error)
 {
-    if (code == -EINVAL || code == -ECHILD || code == -EBADMSG || sv->boot_tries == BOOT_TRIES)
+    unsigned most = code == -EINTR ? BOOT_TRIES_KILLED : BOOT_TRIES;
+    if (code == -EINVAL || code == -ECHILD || code == -EBADMSG || sv->boot_tries >= most)
         return false;
     if (!sv->boot_tries++)
         say(sv, LOG_LEVEL_WARN, "codev-config cannot be run yet: %s", error);

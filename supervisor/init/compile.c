@@ -90,10 +90,9 @@ static struct plan_block *result(struct compile *c, int status, struct error *e)
     if (explained(c, status))
         (void)error_set(e, -EINVAL, "%.*s", (int)strcspn(buf_str(&c->text), "\n"),
                         buf_str(&c->text));
-    else if (WIFSIGNALED(status)) /* for want of memory, most likely */
-        (void)error_set(e, -EAGAIN, "codev-config was killed by signal %d", WTERMSIG(status));
-    else
-        (void)error_set(e, -ECHILD, "codev-config ended with status %d", proc_status_code(status));
+    else /* killed: for want of memory, most likely */
+        (void)error_set(e, WIFSIGNALED(status) ? -EINTR : -ECHILD,
+                        "codev-config ended with status %d", proc_status_code(status));
     return NULL;
 }
 

@@ -147,7 +147,8 @@ void boot_services(struct supervisor *sv);
 
 /* --- compile.c --- */
 /* With the plan (owned), or NULL, a negative errno and the message: -EINVAL when it is the
- * configuration that is wrong, -ECHILD when codev-config could not do its work. */
+ * configuration that is wrong, -ECHILD when codev-config could not do its work, -EINTR when it was
+ * killed. */
 typedef void compile_done(struct supervisor *sv, struct plan_block *plan, int code,
                           const char *error);
 /* Starts codev-config. 0 or -errno. */

@@ -128,6 +128,7 @@ START_TEST(every_service_comes_back_and_no_line_is_lost)
     srandom((unsigned)seed);
     (void)snprintf(pod.about, sizeof pod.about, "CODEV_CHAOS_SEED=%lu:", seed);
     start(s, ARRAY_SIZE(s));
+    POD_EVENTUALLY(&pod, pod_state("leaver", "ready")); /* by then codev-config has done its work */
     uint64_t until = clock_mono_ms() + number_of("CODEV_CHAOS_SECONDS", 4) * 1000;
     while (clock_mono_ms() < until) {
         kills += kill_one();
