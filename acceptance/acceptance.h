@@ -19,7 +19,7 @@ struct result {
     uint64_t elapsed_ms;
 };
 
-struct api; /* opencode_api.h */
+struct api; /* base/opencode/api.h */
 
 struct accept {
     /* options */

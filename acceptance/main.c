@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "acceptance/acceptance.h"
-#include "acceptance/opencode_api.h"
 #include "acceptance/scratch.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "base/opencode/api.h"
 
 #define EXIT_NOT_ALL 1
 #define EXIT_USAGE   2
@@ -113,28 +113,6 @@ static char *setting(const char *variable, const char *home, const char *below)
     return value && *value ? strdup(value) : path_join(home, below);
 }
 
-/* OpenCode's address: PID 1's check targets know the port that is really used. */
-static char *opencode_url(void)
-{
-    _cleanup_json_ cJSON *checks = NULL;
-    const char *set = getenv("CODEV_OPENCODE_URL");
-    if (set && *set)
-        return strdup(set);
-    if (pid1_call((const char *[]){ "checks", NULL }, &checks, NULL) == 0) {
-        const cJSON *c;
-        cJSON_ArrayForEach (c, json_arr(checks, "checks")) {
-            const cJSON *target = cJSON_GetArrayItem(json_arr(c, "target"), 0);
-            if (strcmp(json_str(c, "service", ""), "opencode") != 0 || !cJSON_IsString(target))
-                continue;
-            const char *host = strstr(target->valuestring, "//");
-            const char *path = host ? strchr(host + 2, '/') : NULL;
-            if (path)
-                return strndup(target->valuestring, (size_t)(path - target->valuestring));
-        }
-    }
-    return strdup("http://127.0.0.1:8080");
-}
-
 static int set_up(struct accept *a, struct error *e)
 {
     int r = pid1_call((const char *[]){ "status", NULL }, &a->status, e);
@@ -150,7 +128,7 @@ static int set_up(struct accept *a, struct error *e)
     a->plugin_path =
         setting("CODEV_PLUGIN_PATH", a->home, "src/repos/ai-dev/plugins/opencode-bridge");
     a->directory = setting("CODEV_OPENCODE_DIRECTORY", a->home, "src");
-    a->opencode_url = opencode_url();
+    a->opencode_url = api_find_url();
     const char *bin = getenv("OPENCODE_BIN");
     a->opencode_bin = strdup(bin && *bin ? bin : "opencode");
     a->boot_started = strdup(json_str(a->status, "started", ""));
@@ -162,11 +140,9 @@ static int set_up(struct accept *a, struct error *e)
     struct stat st;
     a->state_dev = stat(a->state_path, &st) == 0 ? st.st_dev : 0;
     (void)mount_table_read(&a->mounts, NULL);
-    _cleanup_json_ cJSON *secret = NULL;
+    _cleanup_free_ char *password = api_find_password();
     const char *user = getenv("OPENCODE_SERVER_USERNAME");
-    (void)pid1_call((const char *[]){ "secret", "OPENCODE_SERVER_PASSWORD", NULL }, &secret, NULL);
-    r = api_new(&a->api, a->opencode_url, user && *user ? user : "opencode",
-                json_str(secret, "value", NULL));
+    r = api_new(&a->api, a->opencode_url, user && *user ? user : "opencode", password);
     return r < 0 ? error_set_errno(e, r, "cannot set up the HTTP client") : 0;
 }
 

@@ -8,11 +8,11 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#include "acceptance/opencode_api.h"
 #include "acceptance/scratch.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/http/http.h"
+#include "base/opencode/api.h"
 
 #define PREPARE_TIMEOUT_MS 300000
 #define BRIDGE_TIMEOUT_MS  15000

@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "acceptance/opencode_api.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
+#include "base/opencode/api.h"
 
 extern char **environ;
 

@@ -9,10 +9,10 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#include "acceptance/opencode_api.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/secrets.h"
+#include "base/opencode/api.h"
 
 #define RESTART_TIMEOUT_MS 120000
 

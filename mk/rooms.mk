@@ -1,12 +1,12 @@
 # The house: which folders are rooms, what each program is made of, and which foreign library
 # belongs to which room. A room's library is every .c file of its folder but main.c.
-ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol \
+ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol base/opencode \
 	supervisor/sandbox supervisor/profile \
 	supervisor/plan supervisor/volumes supervisor/cgroup supervisor/init supervisor/config supervisor/ctl \
 	supervisor/shell \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
-	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup \
+	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup bridge/sessions \
 	probes acceptance
 
 # Foreign libraries, a room each.
@@ -22,7 +22,7 @@ LIBS_bridge/gateway/store := -lsqlite3 -lpthread
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
-PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup
+PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup codev-sessions
 ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan \
 	supervisor/sandbox base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
@@ -33,9 +33,10 @@ ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/core
+ROOMS_codev-sessions := bridge/sessions base/opencode base/http base/json base/core
 ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core
 ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/core
-ROOMS_codev-accept  := acceptance supervisor/volumes base/http base/json base/core
+ROOMS_codev-accept  := acceptance supervisor/volumes base/opencode base/http base/json base/core
 
 # The page's files are embedded in this object.
 $(B)/obj/bridge/gateway/web/assets.o: $(wildcard bridge/gateway/web/assets/*) bridge/openapi.yaml

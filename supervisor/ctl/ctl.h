@@ -28,6 +28,7 @@ ctl_run ctl_status, ctl_logs, ctl_events, ctl_service, ctl_shutdown, ctl_reload,
 /* Programs of ours that take over: the arguments go on unchanged. They return on failure only. */
 int ctl_exec_accept(char **argv);
 int ctl_exec_backup(char **argv);
+int ctl_exec_sessions(char **argv);
 int ctl_exec_config(char **argv);
 
 /* "codevctl: …" on stderr. */

@@ -37,6 +37,11 @@ int ctl_exec_backup(char **argv)
     return exec_beside("codev-backup", argv[0], argv); /* backup or restore */
 }
 
+int ctl_exec_sessions(char **argv)
+{
+    return exec_beside("codev-sessions", NULL, argv);
+}
+
 int ctl_exec_config(char **argv)
 {
     return exec_beside("codev-config", "print", argv);

@@ -39,6 +39,8 @@ static const struct command commands[] = {
       "the bridge plugin: how it is, or put it in its place" },
     { "trust", ctl_trust, NULL, "jN", 0, 2, "[plugin|config|all] [ID] [--now]",
       "what changed in what OpenCode loads since it was accepted; accept it" },
+    { "sessions", NULL, ctl_exec_sessions, "", 0, 0, "[COMMAND]",
+      "list, show, export, import, abort, attach to OpenCode's sessions" },
     { "backup", NULL, ctl_exec_backup, "", 0, 0, "[--keep N] FOLDER",
       "a consistent copy of OpenCode's and the gateway's state" },
     { "restore", NULL, ctl_exec_backup, "", 0, 0, "FILE|FOLDER",

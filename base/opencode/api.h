@@ -1,5 +1,5 @@
-/* OpenCode's HTTP API and PID 1, asked one call after the other: codev-accept has nothing else to
- * do while it waits. */
+/* OpenCode's HTTP API and PID 1, asked one call after the other: for programs that have nothing
+ * else to do while they wait. */
 #pragma once
 
 #include "base/core/error.h"
@@ -24,3 +24,10 @@ int api_wait_ready(struct api *api, const char *directory, uint64_t timeout_ms, 
 
 /* One call of PID 1's control socket, parsed. An {"error"} answer is -EPROTO with its message. */
 int pid1_call(const char *const *words, cJSON **ret, struct error *e);
+
+/* OpenCode's address: CODEV_OPENCODE_URL, else what PID 1 checks, since it knows the port that is
+ * really used. malloc'ed; NULL when out of memory. */
+char *api_find_url(void);
+
+/* OpenCode's password from PID 1, malloc'ed. NULL: none, or it does not tell us. */
+char *api_find_password(void);

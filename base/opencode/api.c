@@ -1,4 +1,4 @@
-#include "acceptance/opencode_api.h"
+#include "base/opencode/api.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -147,4 +147,35 @@ int pid1_call(const char *const *words, cJSON **ret, struct error *e)
     if (ret)
         *ret = TAKE_PTR(json);
     return 0;
+}
+
+char *api_find_url(void)
+{
+    _cleanup_json_ cJSON *checks = NULL;
+    const char *set = getenv("CODEV_OPENCODE_URL");
+    if (set && *set)
+        return strdup(set);
+    if (pid1_call((const char *[]){ "checks", NULL }, &checks, NULL) == 0) {
+        const cJSON *c;
+        cJSON_ArrayForEach (c, json_arr(checks, "checks")) {
+            const cJSON *target = cJSON_GetArrayItem(json_arr(c, "target"), 0);
+            if (strcmp(json_str(c, "service", ""), "opencode") != 0 || !cJSON_IsString(target))
+                continue;
+            const char *host = strstr(target->valuestring, "//");
+            const char *path = host ? strchr(host + 2, '/') : NULL;
+            if (path)
+                return strndup(target->valuestring, (size_t)(path - target->valuestring));
+        }
+    }
+    return strdup("http://127.0.0.1:8080");
+}
+
+char *api_find_password(void)
+{
+    _cleanup_json_ cJSON *secret = NULL;
+    if (pid1_call((const char *[]){ "secret", "OPENCODE_SERVER_PASSWORD", NULL }, &secret, NULL) <
+        0)
+        return NULL;
+    const char *value = json_str(secret, "value", NULL);
+    return value ? strdup(value) : NULL;
 }
