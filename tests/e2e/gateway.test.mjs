@@ -254,7 +254,8 @@ for (const way of ["bridge", "http"]) {
       await eventually("OpenCode asks", async () => JSON.stringify((await pair.ask(`/permission?directory=${dir}`)).body).includes("down-2"));
       await pair.startGateway();
       const request = await pair.request("down-2");
-      assert.equal(request.session_title, "While down");
+      // The plugin may ask by HTTP before its WebSocket is back and tells of the session.
+      await eventually("its session is known", async () => (await pair.request("down-2")).session_title === "While down");
       await pair.settled("down-1");
       assert.ok((await pair.decide(request.id, "once")).status < 300);
       await pair.ran("down-2");

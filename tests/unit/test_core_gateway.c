@@ -427,6 +427,38 @@ START_TEST(child_belongs_to_its_root)
 }
 END_TEST
 
+static int copy_session(void *data, const struct session *s)
+{
+    struct session *to = data;
+    to->cost = s->cost;
+    to->tokens = s->tokens;
+    return 0;
+}
+
+/* Sums come with the session, by either way and perhaps twice: each counts once, and a subagent's
+ * belong to its root. */
+START_TEST(what_it_took_is_counted_once)
+{
+    struct feed f = { core, "pod", "i1", "/w", 0 };
+    struct session seen = { 0 };
+    const struct feed_session told_twice[] = {
+        { .id = "ses_1", .parent_id = "", .cost = 0.25, .tokens = 100 },
+        { .id = "ses_2", .parent_id = "ses_1", .cost = 0.5, .tokens = 1000 },
+        { .id = "ses_1", .parent_id = "", .cost = 0.75, .tokens = 300 },
+        { .id = "ses_2", .parent_id = "ses_1", .cost = 1.5, .tokens = 2000 },
+        { .id = "ses_1", .parent_id = "", .cost = -1, .tokens = -1 },
+    };
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof told_twice / sizeof told_twice[0]; i++)
+            ck_assert_int_eq(core_feed_session(&f, &told_twice[i]), 0);
+    ck_assert_int_eq(core_with_session(core, "pod", "ses_1", copy_session, &seen), 0);
+    ck_assert_double_eq(seen.cost, 2.25);
+    ck_assert_int_eq(seen.tokens, 2300);
+    ck_assert_int_eq(core_with_session(core, "pod", "ses_2", copy_session, &seen), 0);
+    ck_assert_double_eq(seen.cost, 1.5);
+}
+END_TEST
+
 START_TEST(parent_that_is_known_later)
 {
     struct feed f = feed(1);
@@ -932,6 +964,7 @@ int main(void)
     tcase_add_test(t, one_denial_takes_the_session_along);
     tcase_add_test(t, idle_voids_its_own_requests);
     tcase_add_test(t, child_belongs_to_its_root);
+    tcase_add_test(t, what_it_took_is_counted_once);
     tcase_add_test(t, parent_that_is_known_later);
     tcase_add_test(t, questions_are_answered);
     tcase_add_test(t, bad_requests_and_decisions_are_refused);

@@ -178,7 +178,7 @@ static int tell_session_row(void *data, const struct session_row *row)
     if (*row->parent_id)
         return 0; /* connectors know roots only */
     struct session view;
-    session_view(row, &view);
+    session_view(core, row, &view);
     for (size_t i = 0; i < core->n_connectors; i++)
         if (core->connectors[i].session_changed)
             core->connectors[i].session_changed(core->connectors[i].data, &view);

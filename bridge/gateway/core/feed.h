@@ -85,7 +85,7 @@ struct feed_session {
     const char *id, *parent_id;        /* parent "" for a root */
     const char *title, *agent, *model; /* NULL: unchanged */
     int64_t created_ms, updated_ms;    /* 0: now */
-    double cost;                       /* below 0: unchanged */
+    double cost;                       /* its own sums so far, without its subagents'; */
     int64_t tokens;                    /* below 0: unchanged */
 };
 int core_feed_session(const struct feed *f, const struct feed_session *s);
@@ -101,7 +101,7 @@ struct feed_status {
 };
 int core_feed_status(const struct feed *f, const struct feed_status *s);
 
-/* Adds one step's use to the session and its root. */
+/* Adds one step's use, for who tells no sums: told again it is counted again. */
 int core_feed_usage(const struct feed *f, const char *session_id, double cost, int64_t tokens);
 
 struct feed_request {

@@ -83,7 +83,7 @@ const struct way *way_direct(const struct core *core, const char *pod);
 char *session_root(struct core *core, const char *pod, const char *session_id);
 /* Makes a row for a session that is only known by its id. */
 int session_touch(const struct feed *f, const char *session_id, const char *root_id);
-void session_view(const struct session_row *row, struct session *ret);
+void session_view(struct core *core, const struct session_row *row, struct session *ret);
 
 /* ---- requests (requests.c) ---- */
 void request_view(const struct request_row *row, struct request *ret);

@@ -25,7 +25,7 @@ const char *session_status_name(enum session_status s)
     return status_names[s];
 }
 
-void session_view(const struct session_row *row, struct session *ret)
+void session_view(struct core *core, const struct session_row *row, struct session *ret)
 {
     *ret = (struct session){
         .pod = row->pod,
@@ -43,6 +43,8 @@ void session_view(const struct session_row *row, struct session *ret)
         .cost = row->cost,
         .tokens = row->tokens,
     };
+    if (!*row->parent_id) /* subagents' work is its own */
+        (void)store_session_use(core->store, row->pod, row->id, &ret->cost, &ret->tokens);
 }
 
 static int copy_root(void *data, const struct session_row *row)
@@ -153,11 +155,12 @@ static int merge_row(void *data, const struct session_row *row)
     next.directory = pick(&m->changed, row->directory, m->f->directory);
     next.parent_id = pick(&m->changed, row->parent_id, s->parent_id);
     next.root_id = pick(&m->changed, row->root_id, m->root);
-    if (s->cost >= 0 && s->cost != row->cost) {
+    /* Sums only grow: what is told again after a newer one is older. */
+    if (s->cost > row->cost) {
         next.cost = s->cost;
         m->changed = true;
     }
-    if (s->tokens >= 0 && s->tokens != row->tokens) {
+    if (s->tokens > row->tokens) {
         next.tokens = s->tokens;
         m->changed = true;
     }
@@ -211,8 +214,8 @@ int core_feed_session(const struct feed *f, const struct feed_session *s)
     int r = store_session_get(core->store, f->pod, s->id, merge_row, &m);
     if (r == 0 && child && strcmp(old_root, root) != 0)
         r = store_session_reroot(core->store, f->pod, old_root, root);
-    if (r == 0 && m.changed)
-        core_tell_session(core, f->pod, s->id);
+    if (r == 0 && m.changed) /* of a subagent: what its root took */
+        core_tell_session(core, f->pod, child ? root : s->id);
     return r;
 }
 
@@ -360,6 +363,7 @@ int core_feed_sync(const struct feed *f, const struct feed_sync *s)
 /* ---------------------------------------------------------------- looking */
 
 struct looking {
+    struct core *core;
     int (*fn)(void *data, const struct session *s);
     void *data;
 };
@@ -368,19 +372,19 @@ static int look_row(void *data, const struct session_row *row)
 {
     struct looking *l = data;
     struct session view;
-    session_view(row, &view);
+    session_view(l->core, row, &view);
     return l->fn(l->data, &view);
 }
 
 int core_each_session(struct core *core, int (*fn)(void *data, const struct session *s), void *data)
 {
-    struct looking l = { fn, data };
+    struct looking l = { core, fn, data };
     return store_session_each(core->store, look_row, &l);
 }
 
 int core_with_session(struct core *core, const char *pod, const char *id,
                       int (*fn)(void *data, const struct session *s), void *data)
 {
-    struct looking l = { fn, data };
+    struct looking l = { core, fn, data };
     return store_session_get(core->store, pod, id, look_row, &l);
 }

@@ -24,6 +24,7 @@ struct event {
     struct feed feed;
     const cJSON *frame;
     const char *session_id, *root_session_id; /* "" when absent */
+    int protocol;
 };
 
 /* ---------------------------------------------------------------- sessions */
@@ -48,8 +49,6 @@ static int feed_session(const struct feed *f, const cJSON *s)
     struct feed own = *f;
     if (*directory)
         own.directory = directory;
-    /* What it costs is added up from its steps; only one that is new to us brings a sum. */
-    bool known = core_knows_session(f->core, f->pod, id);
     struct feed_session session = {
         .id = id,
         .parent_id = parent,
@@ -58,8 +57,8 @@ static int feed_session(const struct feed *f, const cJSON *s)
         .model = model.len ? buf_str(&model) : NULL,
         .created_ms = frame_int(s, "created_ms"),
         .updated_ms = frame_int(s, "updated_ms"),
-        .cost = known ? -1 : json_num(s, "cost", 0),
-        .tokens = -1,
+        .cost = json_num(s, "cost", -1),
+        .tokens = frame_int(s, "tokens"),
     };
     return core_feed_session(&own, &session);
 }
@@ -136,6 +135,8 @@ static int on_error(const struct event *e)
     return 0;
 }
 
+/* Only the first generation, whose sessions bring no sums: what the direct way counted meanwhile
+ * would be counted again. */
 static int on_usage(const struct event *e)
 {
     const cJSON *t = json_obj(e->frame, "tokens");
@@ -146,7 +147,10 @@ static int on_usage(const struct event *e)
         int64_t n = frame_int(t, kinds[i]);
         total += n > 0 ? n : 0;
     }
-    int r = core_feed_usage(&e->feed, e->session_id, json_num(e->frame, "cost", 0), total);
+    double cost = json_num(e->frame, "cost", 0);
+    if (e->protocol > 0)
+        return cost >= 0 ? 0 : -EBADMSG;
+    int r = core_feed_usage(&e->feed, e->session_id, cost, total);
     return r == -EINVAL ? -EBADMSG : r;
 }
 
@@ -191,6 +195,31 @@ static int on_tool(const struct event *e)
         .text = *title ? buf_str(&line) : tool,
         .status = json_str(e->frame, "status", "running"),
         .output = json_str(e->frame, "output", json_str(e->frame, "error", NULL)),
+    };
+    core_feed_activity(&e->feed, &a);
+    return 0;
+}
+
+static int on_changed(const struct event *e)
+{
+    const char *message = frame_str(e->frame, "message_id", ID_MAX);
+    static const char *const keys[] = { "files", "additions", "deletions" };
+    _cleanup_json_ cJSON *sums = cJSON_CreateObject();
+    if (!message)
+        return -EBADMSG;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        int64_t n = frame_int(e->frame, keys[i]);
+        (void)cJSON_AddNumberToObject(sums, keys[i], n > 0 ? (double)n : 0);
+    }
+    _cleanup_free_ char *text = json_print(sums);
+    struct activity a = {
+        .session_id = e->session_id,
+        .kind = ACTIVITY_DIFF,
+        .role = "user",
+        .message_id = message,
+        .id = "",
+        .text = text ? text : "{}",
+        .status = "",
     };
     core_feed_activity(&e->feed, &a);
     return 0;
@@ -373,6 +402,7 @@ static const struct event_type {
     { "message.part.streamed", on_part, true, false },
     { "tool.executed", on_tool, true, false },
     { "agent.milestone", on_milestone, true, false },
+    { "prompt.changed", on_changed, true, false },
     { "permission.asked", on_permission, true, true },
     { "permission.replied", on_permission_replied, true, true },
     { "question.asked", on_question, true, true },
@@ -401,6 +431,7 @@ static int event_read(struct conn *c, const cJSON *frame, struct event *ret)
         .frame = frame,
         .session_id = session,
         .root_session_id = root,
+        .protocol = c->protocol,
     };
     return 0;
 }

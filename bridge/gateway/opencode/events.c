@@ -55,8 +55,6 @@ void session_apply(struct opencode *oc, const char *directory, const cJSON *info
     _cleanup_buf_ struct buf name = BUF_INIT_MAX(1024);
     if (json_str(model, "providerID", NULL) && json_str(model, "id", NULL))
         buf_printf(&name, "%s/%s", json_str(model, "providerID", ""), json_str(model, "id", ""));
-    /* What it costs is added up from its steps; only one that is new to us brings a sum. */
-    bool known = core_knows_session(oc->core, f.pod, id);
     struct feed_session s = {
         .id = id,
         .parent_id = json_str(info, "parentID", ""),
@@ -65,8 +63,8 @@ void session_apply(struct opencode *oc, const char *directory, const cJSON *info
         .model = name.len ? buf_str(&name) : NULL,
         .created_ms = json_int(time, "created", 0),
         .updated_ms = json_int(time, "updated", 0),
-        .cost = known ? -1 : json_num(info, "cost", 0),
-        .tokens = known ? -1 : sum_tokens(json_obj(info, "tokens")),
+        .cost = json_num(info, "cost", -1),
+        .tokens = json_obj(info, "tokens") ? sum_tokens(json_obj(info, "tokens")) : -1,
     };
     int r = core_feed_session(&f, &s);
     if (r < 0)
@@ -200,13 +198,6 @@ static void on_message(struct opencode *oc, const char *directory, const cJSON *
 
 static void on_part(struct opencode *oc, const char *directory, const cJSON *p)
 {
-    const cJSON *part = json_obj(p, "part");
-    if (strcmp(json_str(part, "type", ""), "step-finish") == 0) {
-        struct feed f = feed_of(oc, directory);
-        (void)core_feed_usage(&f, json_str(part, "sessionID", ""), json_num(part, "cost", 0),
-                              sum_tokens(json_obj(part, "tokens")));
-        return;
-    }
     part_updated(oc, directory, p);
 }
 

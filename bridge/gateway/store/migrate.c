@@ -51,6 +51,8 @@ static const char *const migrations[] = {
     " lane TEXT NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL, note TEXT NOT NULL,"
     " attempts INTEGER NOT NULL, not_before_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL);"
     "CREATE INDEX inbound_by_lane ON inbound (connector, lane, id);",
+    /* 3 */
+    "CREATE INDEX sessions_by_root ON sessions (pod, root_id);",
 };
 
 static int user_version(struct store *s)

@@ -95,6 +95,23 @@ int store_session_each_status(struct store *s, const char *pod, int status,
     return r < 0 ? r : session_walk(&q, fn, data);
 }
 
+int store_session_use(struct store *s, const char *pod, const char *root_id, double *ret_cost,
+                      int64_t *ret_tokens)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s,
+                        "SELECT total(cost), coalesce(sum(tokens), 0) FROM sessions "
+                        "WHERE pod = ? AND root_id = ?",
+                        "ss", pod, root_id);
+    if (r == 0)
+        r = query_step(&q);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    *ret_cost = query_num(&q, 0);
+    *ret_tokens = query_int(&q, 1);
+    return 0;
+}
+
 int store_session_reroot(struct store *s, const char *pod, const char *old_root,
                          const char *new_root)
 {

@@ -28,6 +28,9 @@ int store_session_each(struct store *s, int (*fn)(void *data, const struct sessi
 /* All of a pod, children too, whose status is `status`. */
 int store_session_each_status(struct store *s, const char *pod, int status,
                               int (*fn)(void *data, const struct session_row *row), void *data);
+/* What a root session and all below it took. 0 or -errno. */
+int store_session_use(struct store *s, const char *pod, const char *root_id, double *ret_cost,
+                      int64_t *ret_tokens);
 /* After a session got its parent: its requests and children move below the new root. */
 int store_session_reroot(struct store *s, const char *pod, const char *old_root,
                          const char *new_root);

@@ -9,6 +9,7 @@ const RANK: Record<EventType, number> = {
   usage: 1,
   "tool.executed": 2,
   "agent.milestone": 3,
+  "prompt.changed": 3,
   "session.updated": 4,
   "session.created": 5,
   "session.deleted": 5,

@@ -32,6 +32,7 @@ export function toSession(v: unknown): Session | undefined {
     ...(text(o.agent) && { agent: cut(text(o.agent), 256) }),
     ...(model && { model }),
     ...(typeof o.cost === "number" && { cost: number(o.cost) }),
+    ...(isObject(o.tokens) && { tokens: count(Object.values(toTokens(o.tokens)).reduce((a, b) => a + b, 0)) }),
     created_ms: count(time.created),
     updated_ms: count(time.updated),
   };

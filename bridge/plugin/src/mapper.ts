@@ -20,6 +20,7 @@ export class Mapper {
   readonly #todos = new LruMap<string, Set<string>>(200); // session → what was already done
   readonly #status = new LruMap<string, string>(KNOWN_MAX); // session → last status told
   readonly #errors = new LruMap<string, string>(200); // session → last error of this turn
+  readonly #changed = new LruMap<string, string>(KNOWN_MAX); // prompt → what it changed, as told
   readonly #steps = new LruMap<string, true>(KNOWN_MAX); // step-finish parts already counted
   readonly #settled = new LruMap<string, true>(KNOWN_MAX); // requests answered, or dead with their turn
   readonly #open = new Map<string, Request>();
@@ -151,6 +152,18 @@ export class Mapper {
     if (!isId(info.id)) return;
     if (info.role !== "user" && info.role !== "assistant") return;
     this.#roles.set(info.id, { role: info.role, model: toModel(info) });
+    if (info.role === "user") this.#promptChanged(info.id, text(info.sessionID), list(object(info.summary).diffs));
+  }
+
+  /** What a prompt changed so far; OpenCode tells the whole each time. */
+  #promptChanged(messageId: string, sessionId: string, diffs: unknown[]): void {
+    if (diffs.length === 0 || !isId(sessionId)) return;
+    const sum = (key: string) => count(diffs.reduce((n: number, d) => n + number(object(d)[key]), 0));
+    const [additions, deletions] = [sum("additions"), sum("deletions")];
+    const mark = `${diffs.length} ${additions} ${deletions}`;
+    if (this.#changed.get(messageId) === mark) return;
+    this.#changed.set(messageId, mark);
+    this.#tell(sessionId, { type: "prompt.changed", message_id: messageId, files: diffs.length, additions, deletions });
   }
 
   #part(part: Json): void {

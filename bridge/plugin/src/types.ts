@@ -26,6 +26,7 @@ export interface Session {
   agent?: string;
   model?: Model;
   cost?: number;
+  tokens?: number;
   created_ms: number;
   updated_ms: number;
 }
@@ -94,6 +95,7 @@ export type EventBody =
       output?: string;
     }
   | { type: "agent.milestone"; text: string }
+  | { type: "prompt.changed"; message_id: string; files: number; additions: number; deletions: number }
   | { type: "permission.asked"; permission: Permission }
   | { type: "permission.replied"; permission_id: string; reply: "once" | "always" | "reject" }
   | { type: "question.asked"; question: Question }

@@ -205,6 +205,19 @@ test("events with anything in them do no harm", async () => {
   for (const frame of frames) assertValidFrame(JSON.parse(JSON.stringify(frame)));
 });
 
+test("what a prompt changed, when it changed", () => {
+  const { tell, of } = open();
+  tell("session.created", known("ses_1"));
+  const info = (...diffs) => ({ info: { id: "msg_1", sessionID: "ses_1", role: "user", summary: { diffs } } });
+  tell("message.updated", info());
+  const file = { file: "a", patch: "x", additions: 3, deletions: 1 };
+  tell("message.updated", info(file));
+  tell("message.updated", info(file));
+  tell("message.updated", info(file, { file: "b", additions: 2 }));
+  assert.deepEqual(of("prompt.changed").map((f) => [f.message_id, f.files, f.additions, f.deletions]), [["msg_1", 1, 3, 1], ["msg_1", 2, 5, 1]]);
+  for (const frame of of("prompt.changed")) assertValidFrame(JSON.parse(JSON.stringify(frame)));
+});
+
 test("a step is counted once", () => {
   const { tell, of } = open();
   tell("session.created", known("ses_1"));
