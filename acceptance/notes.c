@@ -1,6 +1,6 @@
 /* What services say of themselves: notes that they left with PID 1. */
 #include "acceptance/acceptance.h"
-#include "acceptance/opencode_api.h"
+#include "base/opencode/api.h"
 
 #include <string.h>
 
