@@ -88,7 +88,8 @@ static void scan(struct scan *s)
             open.mark = 0;
             border(s, at + len, true);
             if (at + len > s->target) {
-                s->in_fence = s->fence_closed = true;
+                s->in_fence = true;
+                s->fence_closed = line[len - 1] == '\n'; /* else that line may not be all */
                 s->fence_end = at + len;
                 return;
             }
