@@ -89,6 +89,7 @@ int secret_store_collect(struct secret_store *s)
         const char *value = getenv(secret_table[i].name);
         (void)snprintf(file, sizeof file, "%s_FILE", secret_table[i].name);
         int r = value && *value ? set_row(s, i, value) : 0;
+        s->given[i] = value && *value;
         if (r < 0)
             result = r;
         r = collect_file(s, i, file); /* also where the value wins: nobody else may read the file */
@@ -106,8 +107,10 @@ void secret_store_take_env(struct secret_store *s, struct env *env)
         const char *value = env_get(env, secret_table[i].name);
         if (!value)
             continue;
-        if (*value && !s->values[i]) /* the container's environment comes first */
+        if (*value && !s->values[i]) { /* the container's environment comes first */
             (void)set_row(s, i, value);
+            s->given[i] = true;
+        }
         env_unset(env, secret_table[i].name);
     }
 }

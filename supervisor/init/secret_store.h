@@ -2,6 +2,7 @@
  * may have them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/core/error.h"
@@ -12,7 +13,8 @@
 
 struct secret_store {
     char *values[SECRET_STORE_MAX]; /* by row of secret_table; NULL: not there */
-    char *files[SECRET_STORE_MAX];  /* what <NAME>_FILE named, still to be read; NULL: none */
+    char *files[SECRET_STORE_MAX];  /* what <NAME>_FILE named; NULL: none */
+    bool given[SECRET_STORE_MAX];   /* stood in the environment, which wins over its file */
 };
 
 /* How many rows secret_table has. */

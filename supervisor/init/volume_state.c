@@ -7,6 +7,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/jsonw.h"
+#include "supervisor/init/secret_watch.h"
 #include "supervisor/init/supervisor.h"
 
 #define WATCH_EVERY_MS    30000
@@ -105,6 +106,7 @@ static void watch(int fd, void *arg)
     const struct plan *p = &sv->plan->plan;
     struct mount_table mounts = { 0 };
     struct error e = ERROR_INIT;
+    secret_watch_look(sv, fd); /* first: a volume may hang */
     int r = mount_table_read(&mounts, &e);
     for (uint32_t i = 0; i < p->header->volumes && i < VOLUMES_KEPT; i++) {
         struct watch_record record = { .index = i };
@@ -114,14 +116,17 @@ static void watch(int fd, void *arg)
             .min_inodes = p->volumes[i].min_inodes,
         };
         volume_watch(&spec, r < 0 ? NULL : &mounts, r < 0 ? e.message : NULL, &record.report);
-        (void)helper_put(fd, 0, &record, sizeof record);
+        (void)helper_put(fd, WATCH_VOLUME, &record, sizeof record);
     }
 }
 
 static void on_record(struct helper *h, uint32_t type, const void *data, size_t len)
 {
     struct watch_record record;
-    (void)type;
+    if (type == WATCH_SECRET) {
+        secret_watch_take(h->arg, data, len);
+        return;
+    }
     if (len != sizeof record)
         return;
     memcpy(&record, data, sizeof record);
