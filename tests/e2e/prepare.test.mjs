@@ -504,6 +504,24 @@ describe("several on one volume", () => {
       assert.ok(results.some((r) => /waiting for .* process \d+, which works on/.test(r.text)));
     });
 
+  test("who waits goes on when the holder is killed", async (t) => {
+    const build = `const fs=require("fs");fs.mkdirSync("dist",{recursive:true});fs.writeFileSync("dist/index.js","half");
+      const wait=()=>fs.existsSync("../../../go")?fs.copyFileSync("src/index.js","dist/index.js"):setTimeout(wait,50);wait();`;
+    const world = makeWorld(t, { build });
+    world.clone();
+    const pod = (n) => world.start({ CODEV_RUNTIME_DIR: path.join(world.dir, `run-${n}`) });
+    const holder = pod(1);
+    await eventually("the holder's build is half-way", () => exists(world.at("dist/index.js")));
+    const waiter = pod(2);
+    await eventually("the other one waits", () => /waiting for .* process \d+, which works on/.test(waiter.err));
+    holder.kill("SIGKILL");
+    fs.writeFileSync(path.join(world.home, "src/repos/go"), "");
+    const { out, err } = await waiter.ended;
+    assert.equal(JSON.parse(out).state, "ready", err);
+    assert.notEqual(fs.readFileSync(world.at("dist/index.js"), "utf8"), "half");
+    assert.deepEqual(processesOf(world), []);
+  });
+
   test("a lock that is kept too long ends in a reason", async (t) => {
     const world = makeWorld(t, { build: 'setTimeout(()=>{},300000)' });
     world.clone();

@@ -349,6 +349,40 @@ test("OpenCode loads the copies, once each, at once, offline", { skip }, async (
   assert.ok(seen.first_ms < 15000, "no install is waited for");
 });
 
+test("on a terminal what waits is shown and asked for, and the answer is about what was shown", { skip }, async (t) => {
+  const world = makeTrusted(t);
+  await world.prepare();
+  put(world.at("src/index.js"), fs.readFileSync(world.at("src/index.js"), "utf8") + "// mine \x1b[2J\n");
+  await world.prepare();
+  const changes = path.join(world.state, "trust/plugin.changes");
+  const asked = path.join(world.state, "trust/plugin.asked");
+  const id = fs.readFileSync(changes, "utf8").split("\n")[0];
+  const server = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("data", () => socket.end(`${JSON.stringify({ state_dir: world.state, services: [] })}\n`));
+  });
+  await new Promise((resolve) => server.listen(path.join(world.runtime, "control.sock"), resolve));
+  t.after(() => server.close());
+  // script(1) gives it a terminal.
+  const answer = async (text, meanwhile = () => {}) => {
+    const child = run("script", ["-qec", `${path.join(BIN, "codevctl")} trust plugin`, "/dev/null"],
+      { env: world.environment({ TERM: "dumb" }), stdio: ["pipe", "pipe", "pipe"] });
+    await eventually("it asks", () => child.out.includes("[y/N]"));
+    assert.match(child.out, /^\+\/\/ mine \\x1b\[2J\r?$/m);
+    meanwhile();
+    child.stdin.end(text);
+    return (await child.ended).code;
+  };
+  for (const no of ["n\n", "\n", "\x04"]) {
+    assert.equal(await answer(no), 1, JSON.stringify(no));
+    assert.ok(!fs.existsSync(asked));
+  }
+  // Something else waits by the time of the answer: what counts is what was shown.
+  const text = fs.readFileSync(changes, "utf8");
+  assert.equal(await answer("y\n", () => fs.writeFileSync(changes, text.replace(id, "0".repeat(40)))), 0);
+  assert.equal(fs.readFileSync(asked, "utf8"), `${id}\n`);
+});
+
 // --- a whole pod ---
 
 const podSkip = skip || (IS_ROOT ? false : "needs root for mounts");
@@ -439,7 +473,7 @@ test("an OpenCode that is known to be broken is not started, and is when told so
   // The real one, that gives itself out for another.
   const dir = tempDir("version");
   const program = path.join(dir, "opencode");
-  fs.writeFileSync(program, `#!/bin/sh\n[ "$1" = --version ] && { echo 2.0.1; exit; }\nexec '${OPENCODE}' "$@"\n`, { mode: 0o755 });
+  fs.writeFileSync(program, `#!/bin/sh\n[ "$1" = --version ] && { (ls "$HOME/.local/state/codev/"; cat "$HOME/.local/state/codev/opencode-password") >"$HOME/src/saw" 2>&1; echo 2.0.1; exit; }\nexec '${OPENCODE}' "$@"\n`, { mode: 0o755 });
   t.after(() => fs.rmSync(dir, { recursive: true, force: true }));
   const pod = await startPod({
     plugin: "none", volume: "bind", env: { OPENCODE_BIN: program },
@@ -450,6 +484,9 @@ test("an OpenCode that is known to be broken is not started, and is when told so
     return s.state === "stopped" && s;
   }, 30000);
   assert.match(opencode.notes.version, /^2\.0\.1: known to be broken, OpenCode 2 has/);
+  // Asked in its sandbox: names of files it sees, what is in them it does not.
+  const saw = fs.readFileSync(path.join(pod.home, "src/saw"), "utf8");
+  assert.match(saw, /opencode-password: Permission denied\n$/, saw);
   assert.match(pod.log, /is not started; `codevctl start opencode` starts it all the same/);
   assert.match((await pod.ctl("status")).out, /^opencode 2\.0\.1: known to be broken/m);
   await pod.ctl("start", "opencode");
