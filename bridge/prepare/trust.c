@@ -140,6 +140,8 @@ int trust_record_none(struct trust *t, struct error *e)
 
 #define LIST_MAX ((size_t)2 << 20)
 
+static const char CHANGES[] = "it changes while it is read";
+
 static int read_old(const struct trust *t, const struct filelist_entry *old, char **ret,
                     size_t *len)
 {
@@ -161,6 +163,16 @@ static bool is_text(const char *text, size_t len)
     return len == 0 || !memchr(text, '\0', len);
 }
 
+/* What is shown must be what the id is of: the agent may have changed it since. */
+static int read_now(const struct filelist_entry *now, char **ret, size_t *len)
+{
+    char hash[sizeof now->hash] = "";
+    int r = filelist_read(now, DIFF_FILE_MAX, ret, len);
+    if (r == 0)
+        r = gitrepo_hash(*ret, *len, hash);
+    return r == 0 && strcmp(hash, now->hash) != 0 ? -EAGAIN : r;
+}
+
 /* Appends the difference; or says why it is not there. */
 static const char *put_diff(struct buf *out, const struct trust *t,
                             const struct filelist_entry *old, const struct filelist_entry *now,
@@ -173,9 +185,9 @@ static const char *put_diff(struct buf *out, const struct trust *t,
     size_t a_len = 0, b_len = 0;
     int r = read_old(t, old, &a, &a_len);
     if (r == 0 && now)
-        r = filelist_read(now, DIFF_FILE_MAX, &b, &b_len);
+        r = read_now(now, &b, &b_len);
     if (r < 0)
-        return r == -EFBIG ? "longer than 512 KiB" : strerror(-r);
+        return r == -EFBIG ? "longer than 512 KiB" : r == -EAGAIN ? CHANGES : strerror(-r);
     if (!is_text(a, a_len) || !is_text(b, b_len))
         return "no text";
     (void)gitrepo_diff(name, a, a_len, b, b_len, &diff);
@@ -187,13 +199,14 @@ static const char *put_diff(struct buf *out, const struct trust *t,
     return NULL;
 }
 
-static void put_change(struct buf *list, struct buf *diff, const struct trust *t,
+/* False: this cannot be shown as it was listed. */
+static bool put_change(struct buf *list, struct buf *diff, const struct trust *t,
                        const struct filelist_entry *old, const struct filelist_entry *now)
 {
     const struct filelist_entry *one = now ? now : old;
     _cleanup_buf_ struct buf name = BUF_INIT;
     if (!one)
-        return;
+        return true;
     visible_put(&name, one->path, strlen(one->path), 0);
     buf_printf(list, "%-8s %10llu bytes  %.12s  %s\n",
                !old  ? "added"
@@ -203,11 +216,13 @@ static void put_change(struct buf *list, struct buf *diff, const struct trust *t
     const char *why = put_diff(diff, t, old, now, buf_str(&name));
     if (why)
         buf_printf(list, "         ^ NOT SHOWN below: %s\n", why);
+    return why != CHANGES;
 }
 
 /* A file whose difference is not shown is named as such; the list of files is whole, or nothing can
  * be accepted. */
-static void write_changes(const struct trust *t, const struct buf *list, const struct buf *diff)
+static void write_changes(const struct trust *t, const struct buf *list, const struct buf *diff,
+                          bool still)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
     _cleanup_free_ char *path = place(t, "changes");
@@ -215,7 +230,7 @@ static void write_changes(const struct trust *t, const struct buf *list, const s
         buf_puts(&out, "-\n(there are too many changed files to be listed: they cannot be "
                        "accepted; make it fewer)\n");
     else
-        buf_printf(&out, "%s\n%s\n%s", t->now.id, buf_str(list), buf_str(diff));
+        buf_printf(&out, "%s\n%s\n%s", still ? t->now.id : "-", buf_str(list), buf_str(diff));
     if (!path || out.failed || file_write_atomic(path, buf_str(&out), out.len, 0600) < 0)
         log_warn("cannot write down what changed in %s, ignoring", t->dir);
 }
@@ -225,21 +240,22 @@ void trust_describe(const struct trust *t, char *line, size_t size)
     _cleanup_buf_ struct buf list = BUF_INIT_MAX(LIST_MAX);
     _cleanup_buf_ struct buf diff = BUF_INIT_MAX(CHANGES_MAX);
     unsigned added = 0, changed = 0, removed = 0;
+    bool still = true;
     for (size_t i = 0; i < t->now.count; i++) {
         const struct filelist_entry *now = &t->now.entries[i];
         const struct filelist_entry *old = filelist_find(&t->accepted, now->path);
         if (old && strcmp(old->hash, now->hash) == 0)
             continue;
         *(old ? &changed : &added) += 1;
-        put_change(&list, &diff, t, old, now);
+        still &= put_change(&list, &diff, t, old, now);
     }
     for (size_t i = 0; i < t->accepted.count; i++) {
         const struct filelist_entry *old = &t->accepted.entries[i];
         if (filelist_find(&t->now, old->path))
             continue;
         removed++;
-        put_change(&list, &diff, t, old, NULL);
+        still &= put_change(&list, &diff, t, old, NULL);
     }
     (void)snprintf(line, size, "%u files changed, %u added, %u removed", changed, added, removed);
-    write_changes(t, &list, &diff);
+    write_changes(t, &list, &diff, still);
 }

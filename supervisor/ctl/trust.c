@@ -149,7 +149,9 @@ static int accept_kind(const struct ctl_options *o, const struct trust *t, size_
     if (!t->changes[i])
         return CTL_OK;
     if (!*t->ids[i]) {
-        ctl_complain("%s: too much has changed to be shown, so it cannot be accepted", kinds[i]);
+        ctl_complain("%s: not all of it can be shown, so it cannot be accepted; codevctl restart "
+                     "prepare looks again",
+                     kinds[i]);
         return CTL_NOT_WELL;
     }
     if (id && strcmp(id, t->ids[i]) != 0) {

@@ -4,6 +4,7 @@
 #include "base/core/visible.h"
 #include "bridge/prepare/filelist.h"
 #include "bridge/prepare/reach.h"
+#include "bridge/prepare/trust.h"
 
 #include <check.h>
 #include <errno.h>
@@ -199,6 +200,89 @@ START_TEST(test_copy_refuses)
 }
 END_TEST
 
+/* --- what is shown --- */
+
+/* Lists "now" (beside what was accepted), changes it by `change`, and describes it. */
+static char *describe(void (*change)(void))
+{
+    struct error e = ERROR_INIT;
+    char line[100], *text = NULL, folder[256], now[256];
+    (void)snprintf(folder, sizeof folder, "%s", at("trust"));
+    (void)snprintf(now, sizeof now, "%s", at("now"));
+    ck_assert_int_eq(file_mkdir_p(folder, 0700), 0);
+    struct settings settings = { .trust_dir = folder };
+    _cleanup_trust_ struct trust t = { 0 };
+    ck_assert_int_eq(trust_open(&t, TRUST_PLUGIN, &settings, &e), 0);
+    ck_assert_int_eq(filelist_walk(&t.now, now, "", 0, &e), 0);
+    ck_assert_int_eq(filelist_hash(&t.now, NULL, &e), 0);
+    char id[41];
+    memcpy(id, t.now.id, sizeof id);
+    if (change)
+        change();
+    trust_describe(&t, line, sizeof line);
+    ck_assert_int_eq(file_read(at("trust/plugin.changes"), (size_t)8 << 20, &text, NULL), 0);
+    if (!change)
+        ck_assert_int_eq(strncmp(text, id, 40), 0);
+    return text;
+}
+
+static void put_other(void)
+{
+    put("now/a.js", "harmless");
+}
+
+/* Shown is what was listed: what is put there for the eyes only must not carry the other's id. */
+START_TEST(test_shown_is_listed)
+{
+    put("now/a.js", "evil");
+    _cleanup_free_ char *still = describe(NULL);
+    ck_assert_ptr_nonnull(strstr(still, "\n+evil"));
+    _cleanup_free_ char *text = describe(put_other);
+    ck_assert_int_eq(strncmp(text, "-\n", 2), 0);
+    ck_assert_ptr_nonnull(strstr(text, "a.js\n         ^ NOT SHOWN below: it changes while"));
+    ck_assert_ptr_null(strstr(text, "harmless"));
+}
+END_TEST
+
+START_TEST(test_not_shown_is_said)
+{
+    _cleanup_free_ char *big = calloc(1, (512 << 10) + 2);
+    ck_assert_ptr_nonnull(big);
+    memset(big, 'x', (512 << 10) + 1);
+    put("now/big.js", big);
+    ck_assert_int_eq(file_write_atomic(at("now/binary"), "a\0b", 3, 0644), 0);
+    put("now/name\nadded  1 bytes  innocent", "x");
+    ck_assert_int_eq(symlink("/etc/passwd", at("now/link")), 0);
+    _cleanup_free_ char *text = describe(NULL);
+    ck_assert_ptr_nonnull(
+        strstr(text, "big.js\n         ^ NOT SHOWN below: longer than 512 KiB\n"));
+    ck_assert_ptr_nonnull(strstr(text, "binary\n         ^ NOT SHOWN below: no text\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  name\\x0aadded  1 bytes  innocent\n"));
+    ck_assert_ptr_null(strstr(text, "\nadded  1"));
+    ck_assert_ptr_nonnull(strstr(text, "\n+/etc/passwd"));
+    ck_assert_ptr_null(strstr(text, "root:"));
+}
+END_TEST
+
+/* More than there is room for: each that is left out is named, and the list stays whole. */
+START_TEST(test_much_is_shown)
+{
+    _cleanup_free_ char *big = calloc(1, (400 << 10) + 1);
+    ck_assert_ptr_nonnull(big);
+    memset(big, 'x', 400 << 10);
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "now/%d.js", i);
+        put(name, big);
+    }
+    put("now/z.js", "small");
+    _cleanup_free_ char *text = describe(NULL);
+    ck_assert_ptr_nonnull(strstr(text, "2.js\n         ^ NOT SHOWN below: more than 1 MiB"));
+    ck_assert_ptr_nonnull(strstr(text, "3.js\n         ^ NOT SHOWN below: more than 1 MiB"));
+    ck_assert_ptr_nonnull(strstr(text, "\n+small"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("prepare_trust");
@@ -210,6 +294,9 @@ int main(void)
     tcase_add_test(t, test_reach_filter);
     tcase_add_loop_test(t, test_links, 0, ARRAY_SIZE(links));
     tcase_add_test(t, test_copy_refuses);
+    tcase_add_test(t, test_shown_is_listed);
+    tcase_add_test(t, test_not_shown_is_said);
+    tcase_add_test(t, test_much_is_shown);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
