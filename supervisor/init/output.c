@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,20 +59,31 @@ static ssize_t put(const struct output *o, const char *data, size_t len)
     return write(o->source.fd, data, len);
 }
 
-/* Writes what can be written now; the count, all of it when nobody can ever read it. */
+static void count_lost(struct output *o, const char *data, size_t len)
+{
+    o->failing = true;
+    for (const char *end = data + len; (data = memchr(data, '\n', (size_t)(end - data))); data++) {
+        o->dropped++;
+        o->dropped_total++;
+    }
+}
+
+/* Writes what can be written now; the count, all of it when it is lost. */
 static size_t push(struct output *o, const char *data, size_t len)
 {
     size_t done = 0;
     while (done < len) {
         ssize_t n = put(o, data + done, len - done);
-        if (n > 0)
-            done += (size_t)n;
-        else if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR)
             continue;
-        else if (n < 0 && errno == EAGAIN)
+        if (n < 0 && errno == EAGAIN)
             return done;
-        else
-            return len; /* the reader is gone, or the disk is full: nothing would help */
+        if (n <= 0) { /* the reader is gone, or the disk is full: nothing would help */
+            count_lost(o, data + done, len - done);
+            return len;
+        }
+        o->failing = false;
+        done += (size_t)n;
     }
     return done;
 }
@@ -91,7 +103,7 @@ static void push_pending(struct output *o)
 
 static void report_drops(struct output *o)
 {
-    if (!o->dropped || o->pending.len > OUTPUT_MAX / 2)
+    if (!o->dropped || o->failing || o->pending.len > OUTPUT_MAX / 2)
         return;
     uint64_t n = o->dropped;
     o->dropped = 0;

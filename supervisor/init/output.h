@@ -14,6 +14,7 @@ struct output {
     bool pollable; /* a regular file is not, and never blocks */
     bool blocked;  /* what is pending could not be written */
     bool holding;  /* what is pending waits for output_let_go() */
+    bool failing;  /* the last write was in vain */
     bool is_socket;
     int restore_flags; /* of descriptor 1, -1: untouched */
     uint64_t dropped;  /* lines, since the last report */

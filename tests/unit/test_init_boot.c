@@ -140,6 +140,88 @@ static int living(const char *name)
     return n;
 }
 
+/* --- a full disk, and one that cannot be written --- */
+
+static const struct pod_service two[] = {
+    { .name = "one",
+      .argv = SHELL("echo said; exec sleep 1000"),
+      .p = { .secret_readers = SECRET_FOR_GATEWAY } },
+    { .name = "two",
+      .argv = SHELL("exec sleep 1000"),
+      .health = { "/bin/true" },
+      .p = { .health = { .kind = PLAN_CHECK_EXEC, .interval_ms = 50, .timeout_ms = 5000 } } },
+};
+
+static void mount_small(const char *name)
+{
+    ck_assert_int_eq(mkdir(pod_path(&pod, name), 0700), 0);
+    ck_assert_int_eq(mount("none", pod_path(&pod, name), "tmpfs", 0, "size=64k,mode=700"), 0);
+}
+
+static void fill(const char *name)
+{
+    static const char block[4096] = "full";
+    char file[64];
+    (void)snprintf(file, sizeof file, "%s/filler", name);
+    _cleanup_fd_ int fd = open(pod_path(&pod, file), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(fd, block, sizeof block) > 0)
+        continue;
+    ck_assert_int_eq(errno, ENOSPC);
+}
+
+START_TEST(a_full_disk_ends_nothing)
+{
+    mount_small("run");
+    mount_small("state");
+    fill("run");
+    fill("state");
+    pod_write_plan(&pod, two, 2, 0, NULL, 0);
+    pod_start(&pod);
+    POD_EVENTUALLY(&pod, pod_state("one", "ready") && status_has("two", "\"health\":\"ok\""));
+    ck_assert(pod_says(&pod, "cannot be kept in"));
+    ck_assert_int_gt((int)strlen(POD_ASK("secret", "CODEV_TOKEN")), 20);
+    ck_assert_ptr_nonnull(strstr(POD_ASK("restart", "one"), "\"ok\":true"));
+    POD_EVENTUALLY(&pod, pod_state("one", "ready") && restarts_of("one") == 1);
+    ck_assert_ptr_nonnull(strstr(POD_ASK("reload"), "\"ok\":true"));
+    ck_assert_int_eq(kill(pod.pid1, SIGSEGV), 0); /* what it hands on is no file */
+    POD_EVENTUALLY(&pod, pod_says(&pod, "PID 1 faulted") && pod_state("one", "ready"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+    (void)umount2(pod_path(&pod, "run"), MNT_DETACH);
+    (void)umount2(pod_path(&pod, "state"), MNT_DETACH);
+}
+END_TEST
+
+START_TEST(a_disk_that_turns_read_only_ends_nothing)
+{
+    mount_small("run");
+    mount_small("state");
+    pod_write_plan(&pod, two, 2, 0, NULL, 0);
+    pod_start(&pod);
+    POD_EVENTUALLY(&pod, pod_state("one", "ready") && pod_state("two", "ready"));
+    char inside[64];
+    (void)snprintf(inside, sizeof inside, "/proc/%d/ns/mnt", (int)pod.pid1);
+    pid_t child = fork();
+    if (child == 0) {
+        int ns = open(inside, O_RDONLY | O_CLOEXEC);
+        const char *const names[] = { "run", "state" };
+        bool ok = ns >= 0 && setns(ns, CLONE_NEWNS) == 0;
+        for (size_t i = 0; ok && i < ARRAY_SIZE(names); i++)
+            ok = mount(NULL, pod_path(&pod, names[i]), NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0;
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_ptr_nonnull(strstr(POD_ASK("restart", "one"), "\"ok\":true"));
+    POD_EVENTUALLY(&pod, pod_state("one", "ready") && restarts_of("one") == 1);
+    POD_EVENTUALLY(&pod, status_has("two", "\"health\":\"ok\""));
+    ck_assert_ptr_nonnull(strstr(POD_ASK("reload"), "\"ok\":true"));
+    ck_assert_int_eq(pod_stop(&pod, 10000), 0);
+    (void)umount2(pod_path(&pod, "run"), MNT_DETACH);
+    (void)umount2(pod_path(&pod, "state"), MNT_DETACH);
+}
+END_TEST
+
 static int times(const char *text)
 {
     int n = 0;
@@ -185,6 +267,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_move_that_is_cut_holds_opencode_back);
     tcase_add_test(t, a_dead_folder_of_the_config_holds_nobody_up);
     tcase_add_test(t, a_fault_while_the_boot_helper_is_at_work);
+    tcase_add_test(t, a_full_disk_ends_nothing);
+    tcase_add_test(t, a_disk_that_turns_read_only_ends_nothing);
     suite_add_tcase(s, t);
     return s;
 }

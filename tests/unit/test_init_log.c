@@ -530,6 +530,28 @@ START_TEST(a_reader_that_is_gone_is_no_disaster)
 }
 END_TEST
 
+/* Lines that a full disk takes are counted; that is said when there is room again. */
+START_TEST(a_full_disk_loses_lines_counts_them_and_says_so)
+{
+    _cleanup_fd_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    _cleanup_fd_ int usual = dup(logs.output.source.fd);
+    ck_assert_int_ge(full, 0);
+    ck_assert_int_eq(dup2(full, logs.output.source.fd), logs.output.source.fd);
+    for (int i = 0; i < 10; i++) {
+        child_writes("x\n", 2);
+        settle();
+    }
+    ck_assert_uint_eq(logs.output.dropped_total, 10);
+    ck_assert_int_eq(dup2(usual, logs.output.source.fd), logs.output.source.fd);
+    child_writes("after\n", 6);
+    settle();
+    _cleanup_free_ char *text = stdout_text();
+    ck_assert_ptr_nonnull(strstr(text, "\"msg\":\"after\""));
+    ck_assert_ptr_nonnull(strstr(text, "10 lines were dropped"));
+    ck_assert_uint_eq(logs.output.dropped_total, 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("init_log");
@@ -552,6 +574,7 @@ int main(void)
     tcase_add_test(live, a_reader_gets_all_in_pieces_and_hears_of_what_it_missed);
     tcase_add_test(live, many_lines_go_out_by_few_writes);
     tcase_add_test(live, a_blocked_stdout_loses_lines_counts_them_and_says_so);
+    tcase_add_test(live, a_full_disk_loses_lines_counts_them_and_says_so);
     tcase_add_test(live, a_reader_that_is_gone_is_no_disaster);
     suite_add_tcase(s, pure);
     suite_add_tcase(s, live);
