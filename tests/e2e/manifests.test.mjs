@@ -42,7 +42,7 @@ describe("the manifests", () => {
   const require = createRequire(path.join(CONTAINER, "package.json"));
   const { parse, parseAllDocuments } = require("yaml");
   const objects = (name) => parseAllDocuments(fs.readFileSync(golden(name), "utf8")).map((d) => d.toJS());
-  const extra = ["k8s-lab/argocd.yaml", "backup/restore.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
+  const extra = ["k8s-lab/argocd.yaml", "backup/restore.yaml", "backup/restore-claim.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
   const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
 
   test("each object fits its schema, with no field that it does not know", async () => {

@@ -1,0 +1,63 @@
+// docs/runbook.md: every command in it is run. What `kubectl exec` runs, runs in a pod; of the rest
+// kubectl itself must understand each word: it gets as far as asking a server that is not there.
+import test, { after, before, describe } from "node:test";
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { startPod } from "./lib/pod.mjs";
+import { BIN, IS_ROOT, TOP, run, sh } from "./lib/util.mjs";
+
+const text = fs.readFileSync(path.join(TOP, "docs/runbook.md"), "utf8");
+const commands = [...new Set([...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap((m) => m[1].trim().split("\n")))];
+const inPod = commands.filter((c) => c.startsWith("kubectl exec codev-0 -- ")).map((c) => c.slice("kubectl exec codev-0 -- ".length));
+const others = commands.filter((c) => !c.startsWith("kubectl exec codev-0 -- "));
+
+test("the runbook's commands are found, and its links lead somewhere", () => {
+  assert.ok(inPod.length > 12 && others.length > 12, commands.join("\n"));
+  for (const [, link] of text.matchAll(/\]\(([^)#]+)\)/g)) assert.ok(fs.existsSync(path.join(TOP, "docs", link)), link);
+  const headings = new Set([...text.matchAll(/^#+ (.*)$/gm)].map((m) => m[1].toLowerCase().replaceAll(" ", "-")));
+  for (const [, anchor] of text.matchAll(/\]\(#([^)]+)\)/g)) assert.ok(headings.has(anchor), anchor);
+  const rules = fs.readFileSync(path.join(TOP, "k8s/components/monitoring/prometheusrule.yaml"), "utf8");
+  for (const [, named] of rules.matchAll(/Runbook: (.*)\."/g)) assert.ok(headings.has(named.replaceAll(" ", "-")), named);
+});
+
+describe("in a pod", { skip: IS_ROOT ? false : "needs root for mounts" }, () => {
+  let pod;
+  before(async () => {
+    pod = await startPod();
+    await pod.ready();
+    await pod.bridged();
+  });
+  after(() => pod?.end());
+
+  // acceptance.test.mjs runs the criteria, with the same options; twice here would be half a minute.
+  const covered = (line) => line.startsWith("codevctl accept");
+
+  // Those that judge may end with 1 in a pod whose volume is this small; none may be misunderstood.
+  for (const line of inPod)
+    test(line, { skip: covered(line) && !process.env.CODEV_RUNBOOK_ALL ? "run by acceptance.test.mjs" : false }, async () => {
+      await pod.ready();
+      const script = line.replace(/^codevctl/, path.join(BIN, "codevctl")).replaceAll("/home/coder", pod.home).replace("backup /tmp", `backup ${pod.env.TMPDIR}`);
+      const { code, out, err } = await pod.exec("sh", ["-c", script]).ended;
+      assert.ok(code === 0 || (code === 1 && /codevctl (status|doctor)/.test(line)), `${code}: ${out}${err}`);
+      assert.ok(out || /reload|restart/.test(line), "it says something");
+    });
+});
+
+const kubectl = (() => {
+  try {
+    return sh("kubectl", ["version", "--client"]) && true;
+  } catch {
+    return false;
+  }
+})();
+describe("outside", { skip: kubectl ? false : "no kubectl here" }, () => {
+  for (const line of others)
+    test(line, async () => {
+      const env = { ...process.env, KUBECONFIG: "/dev/null", HOME: "/nonexistent" };
+      const { code, err } = await run("sh", ["-c", line.replace(/^kubectl/, "kubectl --server=http://127.0.0.1:1 --request-timeout=5s")], { env, cwd: TOP }).ended;
+      assert.equal(code, 1, err);
+      assert.match(err, /connection refused|was refused/, err);
+      assert.doesNotMatch(err, /unknown (flag|command|shorthand)|Usage:/);
+    });
+});
