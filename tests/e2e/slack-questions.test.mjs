@@ -174,6 +174,9 @@ describe("one question", () => {
     const m = await w.waiting("The agent has a question");
     assert.deepEqual(m._meta.notified.broadcasts, []);
     assert.equal(elements(m)[0].options.length, 100);
+    assert.match(seen(m), /The list holds 100 of 120 options\. For another one, reply with its number/);
+    const whole = await eventually("the whole text in a file", async () => (await w.control("files"))[0]?.content);
+    assert.match(whole, new RegExp(`\n120\\. 119 ${long("<&>\u{1F600}", 60)} – `));
     await w.click("alice", m, "answer_pick", { selected: ["7", "99"] });
     await w.click("alice", m, "answer_form");
     await w.view("alice", "answer_question");

@@ -327,6 +327,9 @@ describe("a permission request", () => {
     const m = await waiting("long-1");
     assert.match(seen(m), /characters left out/);
     assert.match(seen(m), /Shortened/);
+    await eventually("the whole command is in a file in its thread", async () =>
+      (await slack.control("files")).some((f) => f.content.includes(`echo '${"\u{1F600}`<&".repeat(1500)}' > long-1`)));
+    assert.ok((await all(`&thread_ts=${m.thread_ts}`)).some((x) => x.files?.length));
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
   });

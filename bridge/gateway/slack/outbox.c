@@ -253,6 +253,10 @@ static void item_refused(struct item *i, const struct api_result *r)
         break;
     case SLACK_ERROR_SETUP:
         slack_problem(o->s, PROBLEM_POST, r->message);
+        if (i->method == SLACK_UPLOAD) { /* messages count more than what is beside them */
+            item_failed(i, r->message);
+            break;
+        }
         item_later(i, false, now + SLOW_MS);
         break;
     case SLACK_ERROR_RATE:

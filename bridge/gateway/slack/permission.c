@@ -236,13 +236,24 @@ cJSON *permission_message(const struct request *r)
     cJSON *blocks = cJSON_AddArrayToObject(m, "blocks");
     blocks_add_section(blocks, buf_str(&title));
     if (blocks_add_code(blocks, buf_str(&exact)))
-        blocks_add_context(blocks, ":warning: Shortened. The whole text is on the web page.", NULL);
+        blocks_add_context(blocks, ":warning: Shortened. The whole text is in the file below.",
+                           NULL);
     permission_add_where(blocks, r);
     if (r->state == REQUEST_PENDING)
         add_buttons(blocks, r, detail);
     else
         permission_add_outcome(blocks, r);
     return blocks ? TAKE_PTR(m) : NULL;
+}
+
+char *permission_whole(const struct request *r)
+{
+    _cleanup_json_ cJSON *detail = NULL;
+    _cleanup_buf_ struct buf exact = BUF_INIT, shown = BUF_INIT;
+    if (json_parse(&detail, r->detail_json, strlen(r->detail_json), NULL) < 0)
+        detail = NULL;
+    put_detail(&exact, r, detail);
+    return text_put_middle(&shown, buf_str(&exact), BLOCKS_CODE_MAX) ? buf_take(&exact) : NULL;
 }
 
 void permission_fingerprint(struct buf *out, const struct request *r)

@@ -19,6 +19,10 @@
  * when; or that it is gone. NULL when out of memory. */
 cJSON *permission_message(const struct request *r);
 
+/* What it asks for, whole, malloc'ed, when the message shows only its beginning and end; else
+ * NULL. */
+char *permission_whole(const struct request *r);
+
 /* What of the request is to be seen: when it is the same, the message need not change. */
 void permission_fingerprint(struct buf *out, const struct request *r);
 

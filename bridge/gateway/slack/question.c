@@ -47,59 +47,66 @@ int question_count(const struct request *r)
 
 /* ---------------------------------------------------------------- what it says */
 
-/* "*Header*\nThe question" in at most `points` characters. */
-static void put_question(struct buf *out, const cJSON *q, size_t points)
+/* "*Header*\nThe question" in at most `points` characters. True when something was cut. */
+static bool put_question(struct buf *out, const cJSON *q, size_t points)
 {
     const char *header = json_str(q, "header", "");
+    bool cut = false;
     if (*header) {
         buf_putc(out, '*');
-        (void)text_put(out, header, 60, TEXT_ESCAPE | TEXT_ONE_LINE);
+        cut = text_put(out, header, 60, TEXT_ESCAPE | TEXT_ONE_LINE);
         buf_puts(out, "*\n");
     }
-    (void)text_put(out, json_str(q, "question", ""), points, TEXT_ESCAPE);
+    return text_put(out, json_str(q, "question", ""), points, TEXT_ESCAPE) || cut;
 }
 
-/* A line for each option, whole, as long as there is room: buttons show little of it. */
-static void put_options(struct buf *out, const cJSON *q, size_t points)
+/* A line for each option, whole, as long as there is room: buttons show little of it. True when
+ * something was cut. */
+static bool put_options(struct buf *out, const cJSON *q, size_t points)
 {
     const cJSON *option;
     size_t left = (size_t)cJSON_GetArraySize(options_of(q)), end = out->len + points, n = 0;
+    bool cut = false;
     cJSON_ArrayForEach (option, options_of(q)) {
         _cleanup_buf_ struct buf line = BUF_INIT;
         buf_printf(&line, "\n%zu. *", ++n);
-        (void)text_put(&line, json_str(option, "label", ""), 200, TEXT_ESCAPE | TEXT_ONE_LINE);
+        cut |= text_put(&line, json_str(option, "label", ""), 200, TEXT_ESCAPE | TEXT_ONE_LINE);
         buf_putc(&line, '*');
         if (*json_str(option, "description", "")) {
             buf_puts(&line, " \xe2\x80\x93 ");
-            (void)text_put(&line, json_str(option, "description", ""), 300,
-                           TEXT_ESCAPE | TEXT_ONE_LINE);
+            cut |= text_put(&line, json_str(option, "description", ""), 300,
+                            TEXT_ESCAPE | TEXT_ONE_LINE);
         }
         if (out->len + line.len > end) {
             buf_printf(out, "\n\xe2\x80\xa6 and %zu more", left);
-            return;
+            return true;
         }
         buf_append(out, buf_str(&line), line.len);
         left--;
     }
+    return cut;
 }
 
-static void add_question(cJSON *blocks, const cJSON *q, size_t points)
+static bool add_question(cJSON *blocks, const cJSON *q, size_t points)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
-    put_question(&text, q, points / 2);
-    put_options(&text, q, points / 2);
+    bool cut = put_question(&text, q, points / 2);
+    cut |= put_options(&text, q, points / 2);
     blocks_add_section(blocks, buf_str(&text));
+    return cut;
 }
 
-static void add_questions(cJSON *blocks, const struct request *r, const cJSON *questions)
+/* True when something was cut. */
+static bool add_questions(cJSON *blocks, const struct request *r, const cJSON *questions)
 {
     const cJSON *q;
     size_t n = (size_t)cJSON_GetArraySize(questions), shown = n < SHOWN_MAX ? n : SHOWN_MAX;
     size_t points = shown ? SHOWN_POINTS / shown : 0, i = 0;
     _cleanup_buf_ struct buf more = BUF_INIT, summary = BUF_INIT;
+    bool cut = n > shown;
     cJSON_ArrayForEach (q, questions) {
         if (i++ < shown)
-            add_question(blocks, q, points > 2800 ? 2800 : points);
+            cut |= add_question(blocks, q, points > 2800 ? 2800 : points);
     }
     if (n > shown) {
         buf_printf(&more, "\xe2\x80\xa6 and %zu more questions.", n - shown);
@@ -109,6 +116,33 @@ static void add_questions(cJSON *blocks, const struct request *r, const cJSON *q
         (void)text_put(&summary, r->summary, 2000, TEXT_ESCAPE);
         blocks_add_section(blocks, buf_str(&summary));
     }
+    return cut;
+}
+
+static void put_whole(struct buf *out, const cJSON *q)
+{
+    const cJSON *option;
+    size_t n = 0;
+    buf_printf(out, "%s%s%s\n", json_str(q, "header", ""), *json_str(q, "header", "") ? "\n" : "",
+               json_str(q, "question", ""));
+    cJSON_ArrayForEach (option, options_of(q)) {
+        const char *more = json_str(option, "description", "");
+        buf_printf(out, "%zu. %s%s%s\n", ++n, json_str(option, "label", ""),
+                   *more ? " \xe2\x80\x93 " : "", more);
+    }
+    buf_putc(out, '\n');
+}
+
+char *question_whole(const struct request *r)
+{
+    _cleanup_json_ cJSON *detail = detail_of(r), *scratch = cJSON_CreateArray();
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    const cJSON *questions = json_arr(detail, "questions"), *q;
+    if (!add_questions(scratch, r, questions))
+        return NULL;
+    cJSON_ArrayForEach (q, questions)
+        put_whole(&out, q);
+    return out.len ? buf_take(&out) : NULL;
 }
 
 /* ---------------------------------------------------------------- choices */
@@ -186,6 +220,19 @@ static void row_options(struct row *row, const cJSON *q)
     }
 }
 
+/* What can't be chosen from a list can be written. */
+static void add_left_out(cJSON *blocks, int options)
+{
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    if (options <= BLOCKS_OPTIONS_MAX)
+        return;
+    buf_printf(&line,
+               ":warning: The list holds %d of %d options. For another one, reply with its number "
+               "or its text.",
+               BLOCKS_OPTIONS_MAX, options);
+    blocks_add_context(blocks, buf_str(&line), NULL);
+}
+
 static void add_answer_buttons(cJSON *blocks, const struct request *r, const cJSON *questions)
 {
     static const struct blocks_confirm sure = { "Dismiss the question?",
@@ -200,6 +247,8 @@ static void add_answer_buttons(cJSON *blocks, const struct request *r, const cJS
     struct row row = { .value = buf_str(&value) };
     bool single = n == 1 && options > 0, fits = block.len <= BLOCK_ID_MAX;
     bool boxes = single && fits && many(q), list = single && fits && options > OPTION_BUTTONS_MAX;
+    if (boxes || list)
+        add_left_out(blocks, options);
     if (boxes || list)
         blocks_add_element(blocks, buf_str(&block), choice_of(q, true, BLOCKS_OPTIONS_MAX, NULL));
     if (boxes)
@@ -238,7 +287,9 @@ cJSON *question_message(const struct request *r)
     _cleanup_buf_ struct buf head = BUF_INIT;
     buf_printf(&head, ":question: *%s*", buf_str(&title));
     blocks_add_section(blocks, buf_str(&head));
-    add_questions(blocks, r, questions);
+    if (add_questions(blocks, r, questions))
+        blocks_add_context(
+            blocks, ":paperclip: Shortened here. The whole text is in the file below.", NULL);
     permission_add_where(blocks, r);
     if (r->state == REQUEST_PENDING)
         add_answer_buttons(blocks, r, questions);
@@ -274,8 +325,14 @@ static void add_form_question(cJSON *blocks, const cJSON *q, int i, int count, c
 {
     char block[16];
     size_t points = FORM_POINTS / (size_t)count, options = FORM_OPTIONS / (size_t)count;
+    size_t all = (size_t)cJSON_GetArraySize(options_of(q)),
+           held = options < BLOCKS_OPTIONS_MAX ? options : BLOCKS_OPTIONS_MAX;
     _cleanup_buf_ struct buf text = BUF_INIT;
-    put_question(&text, q, points > 2800 ? 2800 : points);
+    (void)put_question(&text, q, points > 2800 ? 2800 : points);
+    if (all > held)
+        buf_printf(&text,
+                   "\n:warning: The list holds %zu of %zu options. Another one can be written%s.",
+                   held, all, custom(q) ? " below" : " as a reply in the thread");
     blocks_add_section(blocks, buf_str(&text));
     (void)snprintf(block, sizeof block, "pick%d", i);
     cJSON *choice = choice_of(q, false, options, picks);

@@ -19,6 +19,8 @@
 #define OWN_WORDS_INPUT "words"
 
 /* As permission_message(). */
+/* All of it as text, malloc'ed, when the message shows only a part; else NULL. */
+char *question_whole(const struct request *r);
 cJSON *question_message(const struct request *r);
 
 /* The form with all questions of the request. `picks`: what is picked already, or NULL. */

@@ -53,6 +53,28 @@ static void put_update(struct slack *s, const struct request *r, const char *fin
                                 });
 }
 
+/* What the message shows only in part. */
+static void put_file(struct slack *s, const struct request *r, const char *lane)
+{
+    _cleanup_free_ char *whole =
+        r->kind == REQUEST_QUESTION ? question_whole(r) : permission_whole(r);
+    _cleanup_buf_ struct buf key = BUF_INIT, name = BUF_INIT;
+    if (!whole || r->state != REQUEST_PENDING)
+        return;
+    buf_printf(&key, "file:request:%s:%s", r->pod, r->id);
+    buf_printf(&name, "request-%s.txt", r->id);
+    cJSON *args = cJSON_CreateObject();
+    json_add_str(args, "filename", buf_str(&name));
+    json_add_str(args, "content", whole);
+    (void)outbox_put(s->outbox, &(struct outgoing){
+                                    .key = buf_str(&key),
+                                    .lane = lane,
+                                    .args = args,
+                                    .thread = { "session", r->pod, r->root_session_id },
+                                    .file = true,
+                                });
+}
+
 /* A settled one is not posted: the outbox drops it and says that it was shown. */
 static void put_post(struct slack *s, const struct request *r, const char *key,
                      const char *fingerprint, bool again)
@@ -80,6 +102,7 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
                                     .shown = state_names[r->state],
                                     .again = again,
                                 });
+    put_file(s, r, buf_str(&lane));
 }
 
 void requests_changed(struct slack *s, const struct request *r)
