@@ -99,6 +99,9 @@ static int read_numbers(struct gateway_settings *g, struct error *e)
     if (parse_u64(deadline, 0, UINT64_C(31536000000), &g->permission_deadline_ms) < 0)
         return error_set(e, -EINVAL, "CODEV_PERMISSION_DEADLINE_MS=%s is no number of ms",
                          deadline);
+    const char *timeout = env("CODEV_QUESTION_TIMEOUT_MS", "0");
+    if (parse_u64(timeout, 0, UINT64_C(31536000000), &g->s.question_timeout_ms) < 0)
+        return error_set(e, -EINVAL, "CODEV_QUESTION_TIMEOUT_MS=%s is no number of ms", timeout);
     g->s.port = (uint16_t)port;
     return 0;
 }

@@ -131,6 +131,20 @@ describe("one question", () => {
     await w.settled(m.ts, /No longer waiting/);
   });
 
+  test("nobody answers in time: what is recommended, and only that", async () => {
+    await w.kill("SIGTERM");
+    await w.start({ CODEV_QUESTION_TIMEOUT_MS: "4000" });
+    await ask(q("Without a hint?", ["Left", "Right"]));
+    const waits = await w.waiting("Without a hint?");
+    assert.doesNotMatch(seen(waits), /Without an answer/);
+    const id = await ask(q("Keep it?", ["No", "Yes (Recommended)"]));
+    const m = await w.waiting("Keep it?");
+    assert.match(seen(m), /Without an answer until <!date[^>]*> it is answered with what is recommended: Yes \(Recommended\)/);
+    await w.settled(m.ts, /Answered by the deadline: Yes \(Recommended\)/);
+    await told(id, '"Keep it?"="Yes (Recommended)"');
+    assert.ok(actions(await w.message(waits.ts)).length > 0, "the other one still waits");
+  });
+
   test("only allowed people: nobody else answers, opens the form or dismisses", async () => {
     await ask(q("Not for everybody?", ["A", "B"]));
     const m = await w.waiting("Not for everybody?");

@@ -306,9 +306,11 @@ int core_start(struct core *core)
     int r = store_request_each(core->store, REQUEST_DECIDING, redeliver_row, core);
     if (r < 0)
         return r;
-    if (core->deadline_ms > 0)
+    uint64_t denied = core->deadline_ms, answered = core->settings->question_timeout_ms;
+    uint64_t soonest = !denied || (answered && answered < denied) ? answered : denied;
+    if (soonest > 0)
         (void)uv_timer_start(&core->deadline_timer, on_deadline_timer, 0,
-                             core->deadline_ms < 10000 ? core->deadline_ms / 10 + 1 : 1000);
+                             soonest < 10000 ? soonest / 10 + 1 : 1000);
     (void)uv_timer_start(&core->house_timer, on_house_timer, HOUSE_MS, HOUSE_MS);
     uv_unref((uv_handle_t *)&core->house_timer); /* it alone keeps nothing alive */
     core_tell_links(core);

@@ -133,6 +133,10 @@ int core_decide(struct core *core, const char *pod, const char *request_id,
                 enum request_outcome outcome, const char *reason, const char *answers_json,
                 const struct actor *actor);
 
+/* What a question that nobody answers in time is answered with, malloc'ed JSON: the option of each
+ * that is marked as recommended. NULL when one of them has none, or nothing is answered so. */
+char *core_question_default(struct core *core, const struct request *r);
+
 /* A connector has shown this state of the request for good (it was delivered). After the settled
  * state is acknowledged the connector hears of the request no more. */
 void core_request_shown(struct core *core, const char *connector, const char *pod,
@@ -230,5 +234,6 @@ struct settings {
     const char *token, *bridge_token; /* of the API and web page; of the bridge */
     const char *slack_bot_token, *slack_app_token, *slack_channel, *slack_allowed_users,
         *slack_allow, *slack_api_url;
+    uint64_t question_timeout_ms; /* then the recommended options are the answer; 0: never */
 };
 const struct settings *core_settings(struct core *core);

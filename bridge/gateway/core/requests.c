@@ -289,27 +289,81 @@ int core_decide(struct core *core, const char *pod, const char *request_id,
     return 0;
 }
 
+/* ---------------------------------------------------------------- nobody answers */
+
+static const struct actor nobody = { .connector = "deadline", .id = "", .name = "deadline" };
+
 struct overdue {
     struct core *core;
     int64_t before;
 };
 
+/* Agents put it into the label: "Keep it (Recommended)". */
+static const char *recommended(const cJSON *question)
+{
+    const cJSON *option;
+    cJSON_ArrayForEach (option, json_arr(question, "options")) {
+        const char *label = json_str(option, "label", "");
+        if (json_bool(option, "recommended", false) || strcasestr(label, "(recommended)"))
+            return label;
+    }
+    return NULL;
+}
+
+static char *default_answers(const char *detail_json)
+{
+    _cleanup_json_ cJSON *detail = NULL, *answers = cJSON_CreateArray();
+    const cJSON *q;
+    (void)json_parse(&detail, detail_json, strlen(detail_json), NULL);
+    cJSON_ArrayForEach (q, json_arr(detail, "questions")) {
+        const char *label = recommended(q);
+        cJSON *one = label ? cJSON_CreateStringArray(&label, 1) : NULL;
+        if (!one)
+            return NULL;
+        (void)cJSON_AddItemToArray(answers, one);
+    }
+    return cJSON_GetArraySize(answers) ? json_print(answers) : NULL;
+}
+
+char *core_question_default(struct core *core, const struct request *r)
+{
+    bool waits = r->kind == REQUEST_QUESTION && r->state == REQUEST_PENDING;
+    return waits && core->settings->question_timeout_ms ? default_answers(r->detail_json) : NULL;
+}
+
+static int unanswered_row(void *data, const struct request_row *row)
+{
+    struct overdue *o = data;
+    if (row->state != REQUEST_PENDING || row->kind != REQUEST_QUESTION ||
+        row->created_ms > o->before)
+        return 0;
+    _cleanup_free_ char *answers = default_answers(row->detail);
+    if (answers)
+        (void)core_decide(o->core, row->pod, row->id, OUTCOME_ANSWERED, "nobody answered in time",
+                          answers, &nobody);
+    return 0;
+}
+
 static int overdue_row(void *data, const struct request_row *row)
 {
     struct overdue *o = data;
-    static const struct actor actor = { .connector = "deadline", .id = "", .name = "deadline" };
     if (row->state != REQUEST_PENDING || row->kind != REQUEST_PERMISSION ||
         row->created_ms > o->before)
         return 0;
     (void)core_decide(o->core, row->pod, row->id, OUTCOME_REJECT, "nobody answered in time", NULL,
-                      &actor);
+                      &nobody);
     return 0;
 }
 
 void requests_check_deadline(struct core *core)
 {
-    struct overdue o = { core, clock_wall_ms() - (int64_t)core->deadline_ms };
-    (void)store_request_each(core->store, REQUEST_PENDING, overdue_row, &o);
+    int64_t now = clock_wall_ms();
+    struct overdue denied = { core, now - (int64_t)core->deadline_ms },
+                   answered = { core, now - (int64_t)core->settings->question_timeout_ms };
+    if (core->deadline_ms)
+        (void)store_request_each(core->store, REQUEST_PENDING, overdue_row, &denied);
+    if (core->settings->question_timeout_ms)
+        (void)store_request_each(core->store, REQUEST_PENDING, unanswered_row, &answered);
 }
 
 /* ---------------------------------------------------------------- ended */

@@ -10,6 +10,7 @@
 #include "bridge/gateway/slack/threads.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 static const char *const state_names[REQUEST_STATE_MAX] = {
@@ -32,9 +33,28 @@ static int compare(void *data, const struct store_place *p)
     return 0;
 }
 
-static cJSON *message_of(const struct request *r)
+/* What comes when nobody answers. */
+static void add_default(struct slack *s, const struct request *r, cJSON *message)
 {
-    return r->kind == REQUEST_QUESTION ? question_message(r) : permission_message(r);
+    _cleanup_free_ char *answers = core_question_default(s->core, r);
+    _cleanup_buf_ struct buf line = BUF_INIT;
+    if (!answers)
+        return;
+    int64_t at_s = (r->created_ms + (int64_t)s->set->question_timeout_ms) / 1000;
+    buf_printf(&line,
+               ":alarm_clock: Without an answer until <!date^%" PRId64 "^{date_short_pretty} "
+               "{time}|then> it is answered with what is recommended",
+               at_s);
+    question_put_answers(&line, answers);
+    blocks_add_context(cJSON_GetObjectItemCaseSensitive(message, "blocks"), buf_str(&line), NULL);
+}
+
+static cJSON *message_of(struct slack *s, const struct request *r)
+{
+    cJSON *m = r->kind == REQUEST_QUESTION ? question_message(r) : permission_message(r);
+    if (m)
+        add_default(s, r, m);
+    return m;
 }
 
 static void put_update(struct slack *s, const struct request *r, const char *fingerprint)
@@ -44,7 +64,7 @@ static void put_update(struct slack *s, const struct request *r, const char *fin
     (void)outbox_put(s->outbox, &(struct outgoing){
                                     .key = buf_str(&key),
                                     .lane = buf_str(&key),
-                                    .args = message_of(r),
+                                    .args = message_of(s, r),
                                     .place = { "request", r->pod, r->id },
                                     .extra = fingerprint,
                                     .shown = state_names[r->state],
@@ -95,7 +115,7 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
     (void)outbox_put(s->outbox, &(struct outgoing){
                                     .key = key,
                                     .lane = buf_str(&lane),
-                                    .args = message_of(r),
+                                    .args = message_of(s, r),
                                     .thread = { "session", r->pod, r->root_session_id },
                                     .place = { "request", r->pod, r->id },
                                     .extra = fingerprint,
