@@ -63,7 +63,7 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 	@$(MAKE) --no-print-directory unit-bins
 	@CODEV_FAULTS=all scripts/run-unit.sh $(B)/unit/test_init_faults
 	@CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) scripts/run-unit.sh $(B)/unit/test_init_chaos
-	@tests/uml/run.sh $(B)/unit/test_init_groups
+	@tests/uml/run.sh $(B)/unit/test_init_groups $(B)/unit/test_init_clock
 	@$(MAKE) --no-print-directory container
 
 .PHONY: soak-api

@@ -27,7 +27,8 @@ step "build (clang)" make -s -j"$jobs" check-clang
 step "lint" make -s lint
 step "unit tests" make -s unit
 step "unit tests with ASan and UBSan" make -s -j"$jobs" check-sanitize
-step "control groups, in a guest kernel" env CK_RUN_CASE=controllers tests/uml/run.sh build/gcc/unit/test_init_groups
+step "control groups and clock, in a guest kernel" env CK_RUN_CASE=guest \
+	tests/uml/run.sh build/gcc/unit/test_init_groups build/gcc/unit/test_init_clock
 step "fuzz corpus" make -s -j"$jobs" fuzz-replay
 step "fake Slack against the official clients" node tests/fakes/slack/validate.mjs
 step "end to end" make -s e2e

@@ -16,7 +16,7 @@ trap '[ -z "$pid" ] || kill -9 -- "-$pid" 2>/dev/null || :; rm -rf "$out"' EXIT
 top=$PWD
 {
 	echo '#!/bin/sh'
-	echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root'
+	echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CODEV_GUEST=1'
 	echo 'mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t tmpfs tmpfs /run'
 	echo 'mount -t cgroup2 none /sys/fs/cgroup'
 	# shellcheck disable=SC2016
