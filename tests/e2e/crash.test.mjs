@@ -19,6 +19,12 @@ let model, opencode;
 const bash = (name) =>
   `please\n@@tool bash ${JSON.stringify({ command: `echo x >> ${name}`, description: "T" })}\n@@then\n@@text Ready ${name}.`;
 
+// The same with a question; the agent reads `"NAME?"="Red"`, once.
+const question = (name) =>
+  `please\n@@tool question ${JSON.stringify({
+    questions: [{ question: `${name}?`, header: "Which", options: ["Red", "Blue"].map((label) => ({ label, description: label })) }],
+  })}\n@@then\n@@text Ready ${name}.`;
+
 async function startOpenCode() {
   const [port] = await freePorts(1);
   fs.mkdirSync(project, { recursive: true });
@@ -90,18 +96,30 @@ async function makeHouse() {
     },
     all: () => slack.control(`messages?channel=${CHANNEL}`),
     say: (text, thread_ts) => slack.control("message", { user: "alice", channel: "dev", text, thread_ts }),
-    async waiting(name) {
-      const found = await slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow_once", contains: name, timeout_ms: 50000 });
+    async waiting(name, action_prefix = "allow_once") {
+      const found = await slack.control("wait", { kind: "message", from: "bot", action_prefix, contains: name, timeout_ms: 50000 });
       return found.items[0];
     },
-    // What people see as failed they do again: a click is delivered once only.
-    click: (m) =>
-      eventually("the click is acknowledged", async () => {
-        const r = await slack.control("click", { user: "alice", channel: CHANNEL, ts: m.ts, action_id: "allow_once", confirm: true });
-        return r.outcome === "acked";
-      }, 50000).catch((e) => {
-        if (!/no such element/.test(e.message)) throw e; // it was decided by the click before
+    // What people see as failed they do again: a click and a form are delivered once only.
+    again: (what, fn) =>
+      eventually(`${what} is acknowledged`, async () => (await fn()).outcome === "acked", 50000).catch((e) => {
+        if (!/no such element|no open view/.test(e.message)) throw e; // it was done by the one before
       }),
+    clickOn: (m, action_id) => slack.control("click", { user: "alice", channel: CHANNEL, ts: m.ts, action_id, confirm: true }),
+    click: (m, action_id = "allow_once") => house.again("the click", () => house.clickOn(m, action_id)),
+    submit: (values) => slack.control("view_submit", { user: "alice", values }),
+    async form(callback_id) {
+      const found = await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id, timeout_ms: 50000 });
+      assert.ok(found.ok, `the form ${callback_id}`);
+    },
+    // What is under way when the gateway dies; whoever saw it fail does it again.
+    begin(what, fn) {
+      house.begun_by = { what, fn, heard: fn().then((r) => r.outcome === "acked", () => false) };
+    },
+    async unlessHeard() {
+      const { what, fn, heard } = house.begun_by;
+      if (!(await heard)) await house.again(what, fn);
+    },
   };
   return house;
 }
@@ -117,6 +135,7 @@ const ways = {
     },
   },
   reply: {
+    starts: true,
     async before(h, name) {
       await h.start();
       h.thread = (await h.say(`<@U0BOT000001> @@text Begun ${name}.`)).ts;
@@ -130,10 +149,24 @@ const ways = {
       await h.click(await h.waiting(name));
     },
   },
+  form: {
+    starts: true,
+    async before(h, name) {
+      await h.start();
+      await slackForm(h, name);
+      h.gateway.kill("SIGTERM");
+      await h.gateway.ended;
+      await h.start(h.point);
+      h.begin("the form", () => h.submit(h.values));
+    },
+    async after(h, name) {
+      await h.unlessHeard();
+      await h.click(await h.waiting(name));
+    },
+  },
   ask: {
     async before(h, name) {
-      const { id } = await opencode.api("/session", { title: name });
-      await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text: bash(name) }] });
+      await prompt(name, bash(name));
     },
     async after(h, name) {
       await h.click(await h.waiting(name));
@@ -143,11 +176,24 @@ const ways = {
     async before(h, name) {
       await ways.ask.before(h, name);
       h.message = await h.waiting(name);
-      h.slack.control("click", { user: "alice", channel: CHANNEL, ts: h.message.ts, action_id: "allow_once", confirm: true }).catch(() => {});
+      h.begin("the click", () => h.clickOn(h.message, "allow_once"));
     },
     async after(h) {
-      if (h.point === "inbound.received") await h.click(h.message);
+      await h.unlessHeard();
     },
+  },
+  deny: {
+    async before(h, name) {
+      await ways.ask.before(h, name);
+      h.values = { reason: { text: `Not ${name}` } };
+      await h.click(await h.waiting(name), "deny_reason");
+      await h.form("deny_with_reason");
+      h.begin("the form", () => h.submit(h.values));
+    },
+    async after(h) {
+      await h.unlessHeard();
+    },
+    check: (h, name) => checkSettled(h, name, /Denied by <@U0ALICE0001>/, `Not ${name}`),
   },
   word: {
     async before(h, name) {
@@ -157,7 +203,73 @@ const ways = {
     },
     async after() {},
   },
+  pick: {
+    async before(h, name) {
+      await prompt(name, question(name));
+      h.message = await h.waiting(name, "answer_option_0");
+      h.begin("the click", () => h.clickOn(h.message, "answer_option_0"));
+    },
+    async after(h) {
+      await h.unlessHeard();
+    },
+    check: (h, name) => checkSettled(h, name, /Answered by <@U0ALICE0001>: Red/, `"${name}?"="Red"`),
+  },
+  fill: {
+    async before(h, name) {
+      await prompt(name, question(name));
+      await h.click(await h.waiting(name, "answer_form"), "answer_form");
+      await h.form("answer_question");
+      h.values = { own0: { words: "Red" } };
+      h.begin("the form", () => h.submit(h.values));
+    },
+    async after(h) {
+      await h.unlessHeard();
+    },
+    check: (h, name) => ways.pick.check(h, name),
+  },
+  words: {
+    async before(h, name) {
+      await prompt(name, question(name));
+      const m = await h.waiting(name, "answer_option_0");
+      await h.say("Red", m.thread_ts);
+    },
+    async after() {},
+    check: (h, name) => ways.pick.check(h, name),
+  },
 };
+
+// As somebody would in OpenCode's own page.
+async function prompt(name, text) {
+  const { id } = await opencode.api("/session", { title: name });
+  await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text }] });
+}
+
+async function slackForm(h, name) {
+  await h.slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text: `start ${name}` });
+  await h.form("start_session");
+  h.title = name;
+  h.values = { description: { value: bash(name) } };
+}
+
+// The request is in one message, which says how it ended; the agent read `told` once, and no person
+// is told of anything twice or that somebody else was first.
+async function checkSettled(h, name, outcome, told) {
+  const about = (x) => JSON.stringify(x.blocks ?? "").includes(name);
+  await eventually("the request's message shows how it ended", async () =>
+    (await h.all()).some((m) => about(m) && outcome.test(JSON.stringify(m.blocks))), 50000);
+  const posts = (await h.all()).filter((m) => m.metadata?.event_payload?.id);
+  const shown = posts.filter((m) => about(m) && m._meta.history.concat(m).some((x) => /"actions"/.test(JSON.stringify(x.blocks ?? ""))));
+  assert.equal(shown.length, 1, `the request is in one message, not in ${shown.length}`);
+  const [session] = (await opencode.api("/session?roots=true&limit=300")).filter((s) => s.title === name);
+  const read = () => opencode.api(`/session/${session.id}/message`);
+  const count = (text) => text.split(JSON.stringify(told).slice(1, -1)).length - 1;
+  await eventually("the agent reads it", async () => count(JSON.stringify(await read())) > 0, 50000);
+  const tools = (await read()).flatMap((m) => m.parts).filter((p) => p.type === "tool");
+  assert.equal(tools.length, 1, "one tool call");
+  assert.equal((await read()).filter((m) => m.info.role === "user").length, 1, "nothing of it became a prompt");
+  const whispers = (await h.slack.control("ephemerals?user=alice")).map((e) => e.text);
+  assert.deepEqual(whispers.filter((t) => /Somebody was first|no longer waiting/.test(t)), []);
+}
 
 async function check(h, name) {
   await eventually("the command ran", () => fs.existsSync(path.join(project, name)), 50000);
@@ -172,8 +284,8 @@ async function check(h, name) {
   // Among all sessions one holds the prompt, once.
   let prompts = 0;
   const sessions = await opencode.api("/session?roots=true&limit=300");
-  const mine = sessions.filter((s) => h.thread && s.metadata?.codev_key?.includes(h.thread));
-  assert.equal(mine.length, ["mention", "reply"].includes(h.way) ? 1 : 0, "one session was begun");
+  const mine = sessions.filter((s) => (h.thread && s.metadata?.codev_key?.includes(h.thread)) || (h.title && s.title === h.title));
+  assert.equal(mine.length, ["mention", "reply", "form"].includes(h.way) ? 1 : 0, "one session was begun");
   for (const s of sessions)
     if (s.time.created > h.begun)
       for (const m of await opencode.api(`/session/${s.id}/message`))
@@ -190,14 +302,14 @@ async function runCase(point, way) {
   const h = await makeHouse();
   Object.assign(h, { point, way, begun: Date.now() - 1000 });
   try {
-    if (way !== "reply") await h.start(point);
+    if (!ways[way].starts) await h.start(point);
     await ways[way].before(h, name);
     await h.died();
     await h.start();
     await ways[way].after(h, name);
-    await check(h, name);
+    await (ways[way].check ?? check)(h, name);
   } catch (e) {
-    if (process.env.CRASH_TEST_LOG) fs.writeFileSync(path.join(process.env.CRASH_TEST_LOG, `${name}.log`), `${h.gateway?.err}`);
+    if (process.env.CRASH_TEST_LOG) fs.writeFileSync(path.join(process.env.CRASH_TEST_LOG, `${name}.log`), `${h.gateway?.err}\n${JSON.stringify(await h.all(), null, 1)}\n${JSON.stringify(await h.slack.control("calls"), null, 1)}`);
     throw e;
   } finally {
     await h.end();
@@ -221,7 +333,7 @@ describe("killed at each point of the table", { concurrency: AT_ONCE, timeout: 6
   });
   const whole = process.env.CODEV_CRASH_ALL;
   for (const [point, list, truth] of table) {
-    // `make check` goes the first way of each point, `make soak` all of them.
+    // `make check` goes the first way of each point, another with each, `make soak` all of them.
     const known = list.split(" ").filter((way) => ways[way]);
     for (const way of whole ? known : known.slice(0, 1)) test(`${point} (${truth}), by ${way}`, () => runCase(point, way));
   }

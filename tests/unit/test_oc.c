@@ -796,12 +796,25 @@ START_TEST(nobody_there_is_an_answer)
 }
 END_TEST
 
-START_TEST(freed_in_the_middle)
+/* What a turn says before the events are read would be lost: nothing begins to work until then. */
+START_TEST(freed_before_it_is_up)
 {
     struct session_start s = { .prompt = "go", .actor = &ann };
     hold_lists = true;
     run_until(is_held);
     tell(ASKED("per_1", "ses_1"));
+    ck_assert_int_eq(core_session_start(core, &s, on_done, NULL), 0);
+    ck_assert_int_eq(done_error, -ENOTCONN);
+    ck_assert_uint_eq(posts, 0);
+    opencode_free(oc);
+    oc = NULL;
+}
+END_TEST
+
+START_TEST(freed_in_the_middle)
+{
+    struct session_start s = { .prompt = "go", .actor = &ann };
+    run_until(reached);
     ck_assert_int_eq(core_session_start(core, &s, on_done, NULL), 0);
     opencode_free(oc);
     oc = NULL;
@@ -841,6 +854,7 @@ int main(void)
     tcase_add_test(t, deleted_session_hides_no_other);
     tcase_add_test(t, start_creates_and_prompts);
     tcase_add_test(t, nobody_there_is_an_answer);
+    tcase_add_test(t, freed_before_it_is_up);
     tcase_add_test(t, freed_in_the_middle);
     suite_add_tcase(s, t);
     t = tcase_create("again");

@@ -99,7 +99,7 @@ END_TEST
 START_TEST(attempts_are_known_after_a_crash)
 {
     int64_t last;
-    ck_assert_int_eq(store_inbound_recover(store, "slack", 99, &last), 0);
+    ck_assert_int_eq(store_inbound_last(store, "slack", &last), 0);
     ck_assert_int_eq(last, 0);
     (void)put("a", "1", NULL);
     (void)put("b", "2", NULL);
@@ -107,9 +107,11 @@ START_TEST(attempts_are_known_after_a_crash)
     ck_assert_int_eq(store_inbound_attempt(store, first_id, "msg_1"), 0);
     ck_assert_int_eq(store_inbound_attempt(store, first_id + 7, "msg_1"), -ENOENT);
     reopen();
-    ck_assert_int_eq(store_inbound_recover(store, "slack", 99, &last), 0);
+    ck_assert_int_eq(store_inbound_last(store, "slack", &last), 0);
     ck_assert_int_eq(last, first_id + 1);
     ck_assert_str_eq(list(), "a:1/1/msg_1 b:2/0/ ");
+    ck_assert_int_eq(store_inbound_note(store, last - 1, ""), 0); /* it never left */
+    ck_assert_str_eq(list(), "a:1/1/ b:2/0/ ");
 }
 END_TEST
 

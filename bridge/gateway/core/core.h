@@ -171,6 +171,9 @@ struct session_prompt {
 int core_session_prompt(struct core *core, const struct session_prompt *p, core_done_fn *done,
                         void *data);
 #define PROMPT_ID_SIZE 32
+#define PROMPT_MAX     50000 /* characters; more is -EFBIG */
+/* What a failed order has to say: `message` if it has one. */
+const char *core_error_text(int error, const char *message);
 /* A new id as OpenCode makes them for messages: they sort by time. */
 void core_prompt_id(char ret[PROMPT_ID_SIZE]);
 int core_session_abort(struct core *core, const char *pod, const char *session_id,

@@ -4,16 +4,17 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "base/core/utf8.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define TEXT_MAX       200000 /* bytes: 50,000 characters, however long each is */
 #define PROMPT_ID_TAIL 14
 
 struct order {
@@ -24,6 +25,19 @@ struct order {
     core_done_fn *done;
     void *data;
 };
+
+static bool too_long(const char *text)
+{
+    return utf8_count(text, strlen(text)) > PROMPT_MAX;
+}
+
+const char *core_error_text(int error, const char *message)
+{
+    static_assert(PROMPT_MAX == 50000, "the text says so");
+    if (message && *message)
+        return message;
+    return error == -EFBIG ? "it is longer than 50,000 characters" : strerror(-error);
+}
 
 static void order_free(struct order *o)
 {
@@ -70,11 +84,13 @@ static void order_done(void *data, int error, const char *message, const char *s
     order_free(o);
 }
 
-static const struct way *way_or_reason(struct core *core, const char *pod, core_done_fn *done,
-                                       void *data)
+/* `works`: OpenCode shall begin to work. What it says before its events are read would be lost, so
+ * a way that does not read them yet is none. */
+static const struct way *way_or_reason(struct core *core, const char *pod, bool works,
+                                       core_done_fn *done, void *data)
 {
     struct way *w = pod ? way_for(core, pod, "") : NULL;
-    if (!w || core->stopping) {
+    if (!w || core->stopping || (works && !w->up)) {
         const char *why = core->stopping ? "the gateway is stopping"
                                          : "OpenCode is not connected, nothing can be sent to it";
         if (done)
@@ -128,9 +144,9 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
                        void *data)
 {
     const char *pod = s->pod ? s->pod : way_default_pod(core);
-    if (s->prompt && strlen(s->prompt) > TEXT_MAX)
+    if (s->prompt && too_long(s->prompt))
         return -EFBIG;
-    const struct way *w = way_or_reason(core, pod, done, data);
+    const struct way *w = way_or_reason(core, pod, true, done, data);
     if (!w)
         return 0;
     const char *dir = s->directory ? s->directory : core->settings->opencode_directory;
@@ -198,9 +214,9 @@ static struct order *order_for(struct core *core, const char *what, const char *
 int core_session_prompt(struct core *core, const struct session_prompt *p, core_done_fn *done,
                         void *data)
 {
-    if (strlen(p->text) > TEXT_MAX)
+    if (too_long(p->text))
         return -EFBIG;
-    const struct way *w = way_or_reason(core, p->pod, done, data);
+    const struct way *w = way_or_reason(core, p->pod, true, done, data);
     if (!w)
         return 0;
     int r = 0;
@@ -254,7 +270,7 @@ void core_prompt_id(char ret[PROMPT_ID_SIZE])
 int core_session_abort(struct core *core, const char *pod, const char *session_id,
                        const struct actor *actor, core_done_fn *done, void *data)
 {
-    const struct way *w = way_or_reason(core, pod, done, data);
+    const struct way *w = way_or_reason(core, pod, false, done, data);
     if (!w)
         return 0;
     int r = 0;

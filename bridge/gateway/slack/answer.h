@@ -8,15 +8,22 @@
 #include <stdbool.h>
 
 struct slack;
+struct intake_item;
+struct thread_words; /* wish.h */
 
-/* A click, of a payload that was acknowledged already; false when it is none of these. */
-bool answer_action(struct slack *s, const cJSON *payload, const char *action_id);
+/* Whether a click answers: those are stored before they are acknowledged. */
+bool answer_is_click(const char *action_id);
+/* A click, or the form, not acknowledged yet: stored. 0, or -errno: it must not be acknowledged. */
+int answer_keep(struct slack *s, const cJSON *payload);
+/* Works off what that stored. */
+void answer_work(struct slack *s, struct intake_item *i);
+
+/* A click that only opens the form; false when it is none of these. */
+bool answer_opens_form(struct slack *s, const cJSON *payload, const char *action_id);
 
 /* What the form's acknowledgement says when something is left open, else NULL. */
 cJSON *answer_view_check(const cJSON *payload);
-void answer_view_submission(struct slack *s, const cJSON *payload);
 
-/* A reply of somebody who may, in a thread where a question waits, is its answer. False when
- * nothing of the kind waits there: a message for the agent. */
-bool answer_by_text(struct slack *s, const char *pod, const char *session_id, const char *channel,
-                    const char *thread_ts, const char *user, const char *text);
+/* A reply of somebody who may, in a thread where a question waits, is its answer. True: it has
+ * taken the item. False when nothing of the kind waits there: a message for the agent. */
+bool answer_by_text(const struct thread_words *t);

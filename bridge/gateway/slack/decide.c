@@ -1,18 +1,14 @@
 #include "bridge/gateway/slack/decide.h"
 
-#include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
-#include "bridge/gateway/slack/requests.h"
-#include "bridge/gateway/slack/text.h"
-#include "bridge/gateway/slack/users.h"
+#include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
-
-#define TRIGGER_MS 2500 /* a trigger_id lives for 3 s */
 
 static const struct verb {
     const char *action_id, *word;
@@ -25,139 +21,7 @@ static const struct verb {
     { ACTION_REASON, NULL, OUTCOME_REJECT, true },
 };
 
-/* Somebody's wish, kept while the allow-list is asked. */
-struct wish {
-    struct slack *s;
-    struct intake_item *item; /* NULL for what opens the form: it can only be done at once */
-    const struct verb *verb;
-    char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *reason;
-};
-
-static void wish_free(void *data)
-{
-    struct wish *w = data;
-    if (!w)
-        return;
-    intake_drop(w->item);
-    free(w->user);
-    free(w->channel);
-    free(w->thread_ts);
-    free(w->message_ts);
-    free(w->value);
-    free(w->trigger);
-    free(w->reason);
-    free(w);
-}
-
-static void wish_free_ptr(struct wish **w)
-{
-    wish_free(*w);
-}
-#define _cleanup_wish_ _cleanup_(wish_free_ptr)
-
-struct wish_fields {
-    const char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *reason;
-};
-
-/* Takes `item`, also when it fails. */
-static struct wish *wish_new(struct slack *s, const struct verb *verb, struct intake_item *item,
-                             const struct wish_fields *f)
-{
-    _cleanup_wish_ struct wish *w = calloc(1, sizeof *w);
-    if (!w) {
-        intake_drop(item);
-        return NULL;
-    }
-    w->s = s;
-    w->verb = verb;
-    w->item = item;
-    w->user = strdup(f->user);
-    w->channel = strdup(f->channel);
-    w->thread_ts = strdup(f->thread_ts);
-    w->message_ts = strdup(f->message_ts);
-    w->value = strdup(f->value);
-    w->trigger = strdup(f->trigger);
-    w->reason = strdup(f->reason);
-    bool whole = w->user && w->channel && w->thread_ts && w->message_ts && w->value && w->trigger &&
-                 w->reason;
-    return whole ? TAKE_PTR(w) : NULL;
-}
-
-static void whisper(const struct wish *w, const char *text)
-{
-    if (*w->channel)
-        slack_whisper(w->s, w->channel, *w->thread_ts ? w->thread_ts : NULL, w->user, text);
-}
-
-static struct actor actor_of(const struct wish *w)
-{
-    return (struct actor){ CONNECTOR, w->user, users_name(w->s->users, w->user) };
-}
-
-static int say_outcome(void *data, const struct request *r)
-{
-    struct buf *text = data;
-    permission_outcome(text, r);
-    return 0;
-}
-
-struct mine {
-    const struct wish *w;
-    bool yes;
-};
-
-static int is_mine(void *data, const struct request *r)
-{
-    struct mine *m = data;
-    m->yes = strcmp(r->actor.connector, CONNECTOR) == 0 && strcmp(r->actor.id, m->w->user) == 0 &&
-             r->outcome == m->w->verb->outcome;
-    return 0;
-}
-
-/* It was taken before a crash, and is only done again. */
-static bool taken_before(const struct wish *w, const char *pod, const char *id)
-{
-    struct mine m = { .w = w };
-    return w->item && w->item->again && core_with_request(w->s->core, pod, id, is_mine, &m) == 0 &&
-           m.yes;
-}
-
-static void tell_too_late(const struct wish *w, const char *pod, const char *id)
-{
-    if (taken_before(w, pod, id))
-        return;
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    buf_puts(&text, "Somebody was first: ");
-    if (core_with_request(w->s->core, pod, id, say_outcome, &text) == 0)
-        whisper(w, buf_str(&text));
-}
-
-static void carry_out(const struct wish *w, const char *pod, const char *id)
-{
-    struct actor actor = actor_of(w);
-    int r = core_decide(w->s->core, pod, id, w->verb->outcome, w->reason, NULL, &actor);
-    if (r == 0)
-        return;
-    if (r == 1) {
-        tell_too_late(w, pod, id);
-    } else if (r == -ENOENT) {
-        if (*w->message_ts)
-            requests_gone(w->s, pod, id, w->channel, w->message_ts);
-        whisper(w, "This request is no longer waiting: OpenCode has it no more.");
-    } else {
-        log_error("slack: a decision was not taken: %s", strerror(-r));
-        whisper(w, "That decision could not be taken just now. Please try again.");
-    }
-}
-
-/* ---------------------------------------------------------------- the form for a reason */
-
-static void on_modal(void *data, const struct api_result *r)
-{
-    (void)data;
-    if (!r->ok)
-        log_warn("slack: %s", r->message);
-}
+/* ---------------------------------------------------------------- carrying out */
 
 struct modal {
     const struct wish *w;
@@ -167,71 +31,32 @@ struct modal {
 static int open_modal(void *data, const struct request *r)
 {
     struct modal *m = data;
-    const struct wish *w = m->w;
     m->pending = r->state == REQUEST_PENDING;
     if (!m->pending)
         return 0;
-    _cleanup_json_ cJSON *meta = cJSON_CreateObject();
-    json_add_str(meta, "value", w->value);
-    json_add_str(meta, "channel", w->channel);
-    json_add_str(meta, "thread_ts", w->thread_ts);
-    json_add_str(meta, "message_ts", w->message_ts);
-    _cleanup_free_ char *text = json_print(meta);
-    cJSON *args = cJSON_CreateObject();
-    json_add_str(args, "trigger_id", w->trigger);
-    (void)cJSON_AddItemToObject(args, "view", permission_reason_modal(r, text ? text : "{}"));
-    return api_call(w->s->api, SLACK_VIEWS_OPEN, args, TRIGGER_MS, on_modal, NULL);
+    _cleanup_free_ char *meta = wish_metadata(m->w);
+    return wish_open(m->w, permission_reason_modal(r, meta ? meta : "{}"));
 }
 
 static void ask_reason(const struct wish *w, const char *pod, const char *id)
 {
     struct modal m = { .w = w };
     int r = core_with_request(w->s->core, pod, id, open_modal, &m);
-    if (r == -ENOENT) {
-        requests_gone(w->s, pod, id, w->channel, w->message_ts);
-        whisper(w, "This request is no longer waiting: OpenCode has it no more.");
-    } else if (r == 0 && !m.pending) {
-        tell_too_late(w, pod, id);
-    } else if (r < 0) {
-        whisper(w, "The form could not be opened. Write `deny` and the reason here instead.");
-    }
+    if (r == -ENOENT)
+        wish_gone(w, pod, id);
+    else if (r == 0 && !m.pending)
+        wish_too_late(w, pod, id, OUTCOME_NONE, NULL);
+    else if (r < 0)
+        wish_whisper(w, "The form could not be opened. Write `deny` and the reason here instead.");
 }
 
-/* ---------------------------------------------------------------- from wish to decision */
-
-static void finish(struct wish *w)
+static void carry_out(const struct wish *w, const char *pod, const char *id)
 {
-    if (w->item)
-        intake_done(TAKE_PTR(w->item));
-}
-
-static void on_may(void *data, bool may)
-{
-    _cleanup_wish_ struct wish *w = data;
-    _cleanup_free_ char *copy = strdup(w->value);
-    const char *pod, *id;
-    if (!copy)
-        return;
-    if (!permission_value_parse(copy, &pod, &id)) {
-        finish(w);
-        return;
-    }
-    if (!may) {
-        struct actor actor = actor_of(w);
-        core_audit(w->s->core, &actor, "refused", id, "not among those who may decide");
-        whisper(w, users_refusal(w->s->users));
-    } else if (w->verb->asks_reason && !*w->reason) {
+    const struct verb *verb = w->verb;
+    if (verb->asks_reason && !*w->text)
         ask_reason(w, pod, id);
-    } else {
-        carry_out(w, pod, id);
-    }
-    finish(w);
-}
-
-static void ask(struct wish *w)
-{
-    if (w)
-        users_ask(w->s->users, w->user, on_may, wish_free, w);
+    else
+        wish_decide(w, pod, id, verb->outcome, NULL);
 }
 
 static const struct verb *verb_of_action(const char *action_id)
@@ -242,13 +67,6 @@ static const struct verb *verb_of_action(const char *action_id)
     return NULL;
 }
 
-static void learn(struct slack *s, const cJSON *payload)
-{
-    const char *name = json_str_at(payload, "user.username", "");
-    users_learn(s->users, json_str_at(payload, "user.id", ""),
-                *name ? name : json_str_at(payload, "user.name", ""));
-}
-
 static void put_fields(cJSON *j, const struct wish_fields *f)
 {
     json_add_str(j, "user", f->user);
@@ -256,7 +74,7 @@ static void put_fields(cJSON *j, const struct wish_fields *f)
     json_add_str(j, "thread_ts", f->thread_ts);
     json_add_str(j, "message_ts", f->message_ts);
     json_add_str(j, "value", f->value);
-    json_add_str(j, "reason", f->reason);
+    json_add_str(j, "reason", f->text);
 }
 
 /* Decisions on one request are taken in the order in which they came. */
@@ -281,16 +99,17 @@ void decide_work(struct slack *s, struct intake_item *i)
         intake_done(i);
         return;
     }
-    ask(wish_new(s, verb, i,
-                 &(struct wish_fields){
-                     .user = json_str(p, "user", ""),
-                     .channel = json_str(p, "channel", ""),
-                     .thread_ts = json_str(p, "thread_ts", ""),
-                     .message_ts = json_str(p, "message_ts", ""),
-                     .value = json_str(p, "value", ""),
-                     .trigger = "",
-                     .reason = json_str(p, "reason", ""),
-                 }));
+    wish_ask(s, carry_out,
+             &(struct wish_fields){
+                 .user = json_str(p, "user", ""),
+                 .channel = json_str(p, "channel", ""),
+                 .thread_ts = json_str(p, "thread_ts", ""),
+                 .message_ts = json_str(p, "message_ts", ""),
+                 .value = json_str(p, "value", ""),
+                 .text = json_str(p, "reason", ""),
+                 .verb = verb,
+                 .item = i,
+             });
 }
 
 int decide_block_actions(struct slack *s, const cJSON *payload)
@@ -299,20 +118,10 @@ int decide_block_actions(struct slack *s, const cJSON *payload)
     const struct verb *verb = verb_of_action(json_str(action, "action_id", ""));
     if (!verb)
         return 0;
-    learn(s, payload);
-    const char *thread_ts = json_str_at(payload, "container.thread_ts", "");
-    const char *channel = json_str_at(payload, "channel.id", "");
-    struct wish_fields f = {
-        .user = json_str_at(payload, "user.id", ""),
-        .channel = *channel ? channel : json_str_at(payload, "container.channel_id", ""),
-        .thread_ts = *thread_ts ? thread_ts : json_str_at(payload, "message.thread_ts", ""),
-        .message_ts = json_str_at(payload, "container.message_ts", ""),
-        .value = json_str(action, "value", ""),
-        .trigger = json_str(payload, "trigger_id", ""),
-        .reason = "",
-    };
+    struct wish_fields f = wish_fields_of_action(payload);
+    f.verb = verb;
     if (verb->asks_reason) {
-        ask(wish_new(s, verb, NULL, &f));
+        wish_ask(s, carry_out, &f);
         return 0;
     }
     _cleanup_buf_ struct buf key = BUF_INIT;
@@ -326,24 +135,14 @@ int decide_view_submission(struct slack *s, const cJSON *payload)
     const cJSON *view = json_obj(payload, "view");
     if (strcmp(json_str(view, "callback_id", ""), MODAL_DENY) != 0)
         return 0;
-    learn(s, payload);
-    _cleanup_json_ cJSON *meta = NULL;
-    const char *text = json_str(view, "private_metadata", "");
-    if (json_parse(&meta, text, strlen(text), NULL) < 0)
+    _cleanup_json_ cJSON *meta = wish_meta_of(payload);
+    if (!meta)
         return 0;
-    const cJSON *input = json_at(view, "state.values." REASON_BLOCK "." REASON_INPUT);
+    struct wish_fields f = wish_fields_of_view(payload, meta);
+    f.text = json_str(json_at(view, "state.values." REASON_BLOCK "." REASON_INPUT), "value", "");
     _cleanup_buf_ struct buf key = BUF_INIT;
     buf_printf(&key, "view:%s:%s", json_str(view, "id", ""), json_str(view, "hash", ""));
-    return keep(s, verb_of_action(ACTION_DENY), buf_str(&key),
-                &(struct wish_fields){
-                    .user = json_str_at(payload, "user.id", ""),
-                    .channel = json_str(meta, "channel", ""),
-                    .thread_ts = json_str(meta, "thread_ts", ""),
-                    .message_ts = json_str(meta, "message_ts", ""),
-                    .value = json_str(meta, "value", ""),
-                    .trigger = "",
-                    .reason = json_str(input, "value", ""),
-                });
+    return keep(s, verb_of_action(ACTION_DENY), buf_str(&key), &f);
 }
 
 /* ---------------------------------------------------------------- words in a thread */
@@ -365,7 +164,7 @@ static const struct verb *verb_of_text(const char *text, const char **ret_rest)
 }
 
 struct waiting {
-    const char *pod, *session_id;
+    const struct thread_words *words;
     struct buf value;
     size_t count, questions;
 };
@@ -373,8 +172,7 @@ struct waiting {
 static int count_waiting(void *data, const struct request *r)
 {
     struct waiting *w = data;
-    if (r->state != REQUEST_PENDING || strcmp(r->root_session_id, w->session_id) != 0 ||
-        strcmp(r->pod, w->pod) != 0)
+    if (!thread_words_meant(w->words, r))
         return 0;
     w->questions += r->kind == REQUEST_QUESTION;
     if (r->kind == REQUEST_PERMISSION && w->count++ == 0)
@@ -386,15 +184,22 @@ static int count_waiting(void *data, const struct request *r)
  * any more, and the word would be taken for a message to the agent. */
 #define NOTE "decide:"
 
-static void decide_noted(const struct decide_text *t, const struct verb *verb, const char *reason)
+static void decide_noted(const struct thread_words *t, const struct verb *verb, const char *reason)
 {
-    const char *value = t->item->note + strlen(NOTE);
-    ask(wish_new(
-        t->item->s, verb, t->item,
-        &(struct wish_fields){ t->user, t->channel, t->thread_ts, "", value, "", reason }));
+    crash_point("inbound.noted");
+    wish_ask(t->item->s, carry_out,
+             &(struct wish_fields){
+                 .user = t->user,
+                 .channel = t->channel,
+                 .thread_ts = t->thread_ts,
+                 .value = t->item->note + strlen(NOTE),
+                 .text = reason,
+                 .verb = verb,
+                 .item = t->item,
+             });
 }
 
-bool decide_by_text(const struct decide_text *t)
+bool decide_by_text(const struct thread_words *t)
 {
     struct slack *s = t->item->s;
     const char *rest = "";
@@ -405,7 +210,7 @@ bool decide_by_text(const struct decide_text *t)
         decide_noted(t, verb, rest);
         return true;
     }
-    struct waiting waiting = { .pod = t->pod, .session_id = t->session_id };
+    struct waiting waiting = { .words = t };
     (void)core_each_request(s->core, true, count_waiting, &waiting);
     _cleanup_buf_ struct buf value = waiting.value;
     if (*t->item->note || (waiting.count == 0 && (*rest || waiting.questions)))

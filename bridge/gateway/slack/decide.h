@@ -9,6 +9,7 @@
 
 struct slack;
 struct intake_item;
+struct thread_words; /* wish.h */
 
 /* The payload of an interactive envelope, not acknowledged yet: a decision is stored. 0, or -errno:
  * it must not be acknowledged. */
@@ -20,8 +21,4 @@ void decide_work(struct slack *s, struct intake_item *i);
 
 /* "allow", "always", "deny [reason]" of somebody who may, in the thread of a session. True: it has
  * taken the item. False when the text is no decision, but a message for the agent. */
-struct decide_text {
-    struct intake_item *item;
-    const char *pod, *session_id, *channel, *thread_ts, *user, *text;
-};
-bool decide_by_text(const struct decide_text *t);
+bool decide_by_text(const struct thread_words *t);

@@ -1,6 +1,7 @@
 #include "bridge/gateway/slack/inbound.h"
 
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/answer.h"
@@ -13,6 +14,7 @@
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/users.h"
+#include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +30,7 @@ struct words {
         *thread_ts;      /* of the item; thread_ts: the thread it is in or begins */
     const char *text;    /* plain, as it was meant */
     bool reply;          /* in a thread */
+    int64_t written_ms;  /* when, if it was found later; else 0 */
     char *pod, *session; /* of the thread; NULL: it starts a session */
     bool behind;         /* the session was at work when it was sent */
 };
@@ -71,8 +74,7 @@ static void fail(struct words *w, const char *what, int error, const char *messa
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     buf_printf(&b, "%s: ", what);
-    (void)text_put(&b, message && *message ? message : strerror(-error), 400,
-                   TEXT_ESCAPE | TEXT_ONE_LINE);
+    (void)text_put(&b, core_error_text(error, message), 400, TEXT_ESCAPE | TEXT_ONE_LINE);
     end(w, buf_str(&b));
 }
 
@@ -83,10 +85,10 @@ static void fail_or_later(struct words *w, const char *what, int error, const ch
         fail(w, what, error, message);
         return;
     }
-    if (error == -ENOTCONN && w->item->attempts <= 1 && !w->item->s->stopping)
+    if (error == -ENOTCONN && w->item->attempts == INTAKE_SAY_AT && !w->item->s->stopping)
         whisper(w, ":hourglass_flowing_sand: OpenCode can't be reached just now. Your message is "
                    "kept and goes on when it is back.");
-    intake_later(TAKE_PTR(w->item), intake_pause(w->item));
+    intake_retry(TAKE_PTR(w->item), error);
 }
 
 /* ---------------------------------------------------------------- to a session */
@@ -126,7 +128,8 @@ static void stop_session(struct words *words)
 {
     _cleanup_words_ struct words *w = words;
     struct actor actor = actor_of(w);
-    if (intake_age(w->item) > STOP_MS) {
+    if (intake_age(w->item) > STOP_MS ||
+        (w->written_ms && clock_wall_ms() - w->written_ms > STOP_MS)) {
         end(w, ":warning: It could not be stopped in time. Write `!stop` again if it is still "
                "needed.");
         return;
@@ -136,18 +139,6 @@ static void stop_session(struct words *words)
         fail(w, ":warning: It could not be stopped", r, NULL);
     else
         (void)TAKE_PTR(w); /* the answer has it */
-}
-
-/* The id of the prompt is stored before it leaves: after a crash it is known what to look for. */
-static int note_attempt(struct words *w, char id[PROMPT_ID_SIZE])
-{
-    if (strncmp(w->item->note, "msg_", 4) == 0)
-        (void)snprintf(id, PROMPT_ID_SIZE, "%s", w->item->note);
-    else
-        core_prompt_id(id);
-    int r = intake_attempt(w->item, id);
-    crash_point("prompt.sending");
-    return r;
 }
 
 static int is_at_work(void *data, const struct session *s)
@@ -170,7 +161,7 @@ static void send_prompt(struct words *words)
         .again = w->item->attempts > 0,
     };
     struct core *core = w->item->s->core;
-    if (note_attempt(w, id) < 0)
+    if (intake_prompt_id(w->item, id) < 0)
         return;
     (void)core_with_session(core, w->pod, w->session, is_at_work, &w->behind);
     struct words *all = TAKE_PTR(w); /* the answer has it */
@@ -179,37 +170,6 @@ static void send_prompt(struct words *words)
         on_message_done(all, r, NULL, NULL);
     else
         crash_point("prompt.sent");
-}
-
-struct waiting {
-    const struct words *w;
-    bool question;
-};
-
-static int is_question(void *data, const struct request *r)
-{
-    struct waiting *q = data;
-    q->question = r->state == REQUEST_PENDING && r->kind == REQUEST_QUESTION &&
-                  strcmp(r->root_session_id, q->w->session) == 0 && strcmp(r->pod, q->w->pod) == 0;
-    return q->question;
-}
-
-/* The agent asked, and this is the answer. Noted before: after a crash the question waits no more,
- * and the answer would be taken for a message. */
-static bool to_question(struct words *w)
-{
-    static const char note[] = "answer";
-    struct intake_item *i = w->item;
-    struct waiting q = { .w = w };
-    bool noted = strcmp(i->note, note) == 0;
-    (void)core_each_request(i->s->core, true, is_question, &q);
-    if ((!q.question && !noted) || strncmp(i->note, "msg_", 4) == 0)
-        return false;
-    if (!noted && intake_attempt(i, note) < 0)
-        return true;
-    (void)answer_by_text(i->s, w->pod, w->session, w->channel, w->thread_ts, w->user, w->text);
-    end(w, NULL);
-    return true;
 }
 
 /* Commands do not work in threads; these words alone do. */
@@ -223,16 +183,16 @@ static bool is_stop(const char *text)
     return false;
 }
 
+/* A decision, the answer to a question, an order to stop, or a message for the agent. */
 static void to_session(struct words *w)
 {
-    if (decide_by_text(&(struct decide_text){ w->item, w->pod, w->session, w->channel, w->thread_ts,
-                                              w->user, w->text })) {
+    const struct thread_words t = { w->item,      w->pod,  w->session, w->channel,
+                                    w->thread_ts, w->user, w->text,    w->written_ms };
+    if (decide_by_text(&t) || (!is_stop(w->text) && answer_by_text(&t))) {
         w->item = NULL; /* the decision has it */
         words_free(w);
     } else if (is_stop(w->text)) {
         stop_session(w);
-    } else if (to_question(w)) {
-        words_free(w);
     } else {
         send_prompt(w);
     }
@@ -268,12 +228,17 @@ static void on_start_done(void *data, int error, const char *message, const char
     }
     _cleanup_free_ char *pod = threads_pod_of(w->item->s->threads, session_id);
     int r = pod ? adopt(w, pod, session_id) : -ENOMEM;
-    if (r < 0) {
+    if (r < 0 && intake_patient(w->item)) {
         log_error("slack: cannot store a session's thread: %s", strerror(-r));
         intake_later(TAKE_PTR(w->item), intake_pause(w->item));
         return;
     }
-    end(w, NULL);
+    crash_point("session.shown");
+    if (r < 0)
+        fail(w, ":warning: The session was started, but this thread does not belong to it", r,
+             NULL);
+    else
+        end(w, NULL);
 }
 
 static void start_session(struct words *words)
@@ -291,7 +256,7 @@ static void start_session(struct words *words)
         .again = w->item->attempts > 0,
     };
     struct core *core = w->item->s->core;
-    if (note_attempt(w, id) < 0)
+    if (intake_prompt_id(w->item, id) < 0)
         return;
     struct words *all = TAKE_PTR(w);
     int r = core_session_start(core, &start, on_start_done, all);
@@ -338,6 +303,7 @@ void inbound_work(struct slack *s, struct intake_item *i)
         .thread_ts = json_str(i->payload, "thread_ts", ""),
         .text = json_str(i->payload, "text", ""),
         .reply = json_bool(i->payload, "reply", false),
+        .written_ms = json_int(i->payload, "written_ms", 0),
     };
     if (w->reply)
         (void)threads_find(s->threads, w->channel, w->thread_ts, &w->pod, &w->session);
@@ -354,6 +320,7 @@ void inbound_work(struct slack *s, struct intake_item *i)
 struct message {
     const char *user, *channel, *ts, *thread_ts, *text;
     bool mention, direct;
+    int64_t written_ms; /* if it was found later; else 0 */
 };
 
 static bool from_a_person(const struct slack *s, const cJSON *event)
@@ -378,7 +345,9 @@ static bool mentions(const struct slack *s, const char *text)
     return at && strchr(">|", at[b.len]) && at[b.len];
 }
 
-static bool message_read(const struct slack *s, const cJSON *event, struct message *m)
+/* `channel` "": as the event says. */
+static bool message_read(const struct slack *s, const cJSON *event, const char *channel,
+                         struct message *m)
 {
     const char *type = json_str(event, "type", "");
     bool mention = strcmp(type, "app_mention") == 0;
@@ -386,7 +355,7 @@ static bool message_read(const struct slack *s, const cJSON *event, struct messa
         return false;
     *m = (struct message){
         .user = json_str(event, "user", ""),
-        .channel = json_str(event, "channel", ""),
+        .channel = *channel ? channel : json_str(event, "channel", ""),
         .ts = json_str(event, "ts", ""),
         .thread_ts = json_str(event, "thread_ts", ""),
         .text = json_str(event, "text", ""),
@@ -405,6 +374,8 @@ static cJSON *stored(const struct message *m, const char *root, bool reply, cons
     json_add_str(j, "text", text);
     (void)cJSON_AddBoolToObject(j, "reply", reply);
     (void)cJSON_AddBoolToObject(j, "mention", m->mention);
+    if (m->written_ms)
+        (void)cJSON_AddNumberToObject(j, "written_ms", (double)m->written_ms);
     return j;
 }
 
@@ -432,14 +403,25 @@ static int hear(struct slack *s, const struct message *m, const char *event_id)
     const char *keys[] = { buf_str(&ts), *event_id ? buf_str(&event) : NULL, NULL };
     int r = intake_put(s->intake, "message", buf_str(&lane), keys,
                        stored(m, root, reply, buf_str(&text)));
+    if (r >= 0)
+        (void)store_seen_put(s->store, CONNECTOR, m->channel, reply ? root : "", m->ts);
     return r < 0 ? r : 0;
+}
+
+int inbound_past(struct slack *s, const char *channel, const cJSON *message)
+{
+    struct message m;
+    if (!message_read(s, message, channel, &m))
+        return 0;
+    m.written_ms = text_ms_of_ts(m.ts);
+    return hear(s, &m, "");
 }
 
 int inbound_event(struct slack *s, const cJSON *payload)
 {
     const cJSON *event = json_obj(payload, "event"); /* absent in app_rate_limited */
     struct message m;
-    if (event && message_read(s, event, &m))
+    if (event && message_read(s, event, "", &m))
         return hear(s, &m, json_str(payload, "event_id", ""));
     if (event && strcmp(json_str(event, "type", ""), "app_home_opened") == 0)
         home_opened(s, event);

@@ -14,5 +14,8 @@ int inbound_event(struct slack *s, const cJSON *payload);
 /* The message shortcut "Send to session"; the same. */
 int inbound_shortcut(struct slack *s, const cJSON *payload);
 
-/* Works off what these two stored. */
+/* A message found in a channel or thread, perhaps long after it was written: as its event. */
+int inbound_past(struct slack *s, const char *channel, const cJSON *message);
+
+/* Works off what these stored. */
 void inbound_work(struct slack *s, struct intake_item *i);

@@ -4,13 +4,15 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
-#include "bridge/gateway/slack/interact.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/timer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define AT_ONCE_MAX 64
@@ -26,7 +28,8 @@ static const struct {
 } workers[] = {
     { "message", inbound_work },
     { "decision", decide_work },
-    { "answer", interact_work },
+    { "answer", answer_work },
+    { "start", start_work },
 };
 
 struct intake {
@@ -34,9 +37,19 @@ struct intake {
     struct timer *timer;
     struct intake_item *working;
     size_t count;
-    int64_t last_before;     /* the newest that a former process received */
-    int64_t next_ms;         /* wall clock: the soonest of those that wait; 0: none */
-    int64_t paused_until_ms; /* wall clock: the store fails, or memory */
+    uint64_t stored;
+    int64_t last_before;      /* the newest that a former process received */
+    struct resting *resting;  /* those that wait; by the monotonic clock, as all times below */
+    uint64_t settled_ms;      /* what a former process sent has arrived by then */
+    uint64_t next_ms;         /* the soonest of those that wait; 0: none */
+    uint64_t paused_until_ms; /* the store fails, or memory */
+};
+
+/* One that is tried again later. Not stored: after a restart all are tried at once. */
+struct resting {
+    int64_t id;
+    uint64_t until_ms;
+    struct resting *next;
 };
 
 static void on_timer(void *data)
@@ -51,13 +64,14 @@ int intake_new(struct intake **ret, struct slack *s)
         return -ENOMEM;
     in->s = s;
     in->timer = timer_new(s->loop, on_timer, in);
-    int r = in->timer ? store_inbound_recover(s->store, CONNECTOR, clock_wall_ms() + SETTLE_MS,
-                                              &in->last_before)
-                      : -ENOMEM;
-    if (r < 0 && !in->timer) {
+    if (!in->timer) {
         free(in);
-        return r;
+        return -ENOMEM;
     }
+    in->settled_ms = clock_mono_ms() + SETTLE_MS;
+    int r = store_inbound_last(s->store, CONNECTOR, &in->last_before);
+    if (r < 0) /* then all counts as left by a former process */
+        in->last_before = INT64_MAX;
     if (in->last_before)
         timer_start(in->timer, 0);
     *ret = in;
@@ -96,6 +110,11 @@ void intake_free(struct intake *in)
         i->in = NULL;
         i->s = NULL;
     }
+    while (in->resting) {
+        struct resting *r = in->resting;
+        in->resting = r->next;
+        free(r);
+    }
     timer_free(in->timer);
     free(in);
 }
@@ -125,11 +144,18 @@ int intake_put(struct intake *in, const char *kind, const char *lane, const char
         return r;
     }
     slack_problem(in->s, PROBLEM_STORE, NULL);
-    if (r == 1)
+    if (r == 1) {
+        in->stored++;
         crash_point("inbound.stored");
-    else
+    } else {
         log_debug("slack: \"%s\" was delivered again", keys[0]);
+    }
     return r;
+}
+
+uint64_t intake_stored(const struct intake *in)
+{
+    return in->stored;
 }
 
 bool intake_waits(struct intake *in, const char *lane)
@@ -152,8 +178,33 @@ struct picking {
     struct intake_item *picked[AT_ONCE_MAX];
     const char *kinds[AT_ONCE_MAX];
     size_t count;
-    int64_t now_ms;
+    uint64_t now_ms;
 };
+
+/* When this one may be tried, 0: at once. Forgets a rest that is over. */
+static uint64_t rests_until(struct intake *in, const struct inbound_item *row, uint64_t now_ms)
+{
+    for (struct resting **at = &in->resting, *r; (r = *at); at = &r->next)
+        if (r->id == row->id) {
+            if (r->until_ms > now_ms)
+                return r->until_ms;
+            *at = r->next;
+            free(r);
+            return 0;
+        }
+    bool before = row->id <= in->last_before && row->attempts > 0;
+    return before && in->settled_ms > now_ms ? in->settled_ms : 0;
+}
+
+/* Without memory for it, it is tried at once. */
+static void rest(struct intake *in, int64_t id, uint64_t ms)
+{
+    struct resting *r = malloc(sizeof *r);
+    if (!r)
+        return;
+    *r = (struct resting){ id, clock_mono_ms() + ms, in->resting };
+    in->resting = r;
+}
 
 static const char *known_kind(const char *kind)
 {
@@ -190,9 +241,10 @@ static int pick(void *data, const struct inbound_item *row)
     struct intake *in = p->in;
     if (is_working(in, row->id))
         return 0;
-    if (row->not_before_ms > p->now_ms) {
-        if (!in->next_ms || row->not_before_ms < in->next_ms)
-            in->next_ms = row->not_before_ms;
+    uint64_t until = rests_until(in, row, p->now_ms);
+    if (until) {
+        if (!in->next_ms || until < in->next_ms)
+            in->next_ms = until;
         return 0;
     }
     struct intake_item *i = item_new(in, row);
@@ -219,12 +271,10 @@ static void work_one(struct slack *s, const char *kind, struct intake_item *i)
 
 void intake_work(struct intake *in)
 {
-    struct picking p = { .in = in, .now_ms = clock_wall_ms() };
+    struct picking p = { .in = in, .now_ms = clock_mono_ms() };
     if (in->s->stopping || in->count >= AT_ONCE_MAX)
         return;
     in->next_ms = 0;
-    if (in->paused_until_ms > p.now_ms + PAUSE_MAX) /* the clock was set back */
-        in->paused_until_ms = 0;
     if (in->paused_until_ms > p.now_ms)
         in->next_ms = in->paused_until_ms;
     else if (store_inbound_each(in->s->store, CONNECTOR, pick, &p) < 0)
@@ -232,8 +282,7 @@ void intake_work(struct intake *in)
     for (size_t k = 0; k < p.count; k++)
         work_one(in->s, p.kinds[k], p.picked[k]);
     if (in->next_ms)
-        timer_start_earlier(in->timer,
-                            in->next_ms > p.now_ms ? (uint64_t)(in->next_ms - p.now_ms) : 0);
+        timer_start_earlier(in->timer, in->next_ms > p.now_ms ? in->next_ms - p.now_ms : 0);
 }
 
 /* ---------------------------------------------------------------- ends */
@@ -253,16 +302,15 @@ void intake_done(struct intake_item *i)
 
 void intake_later(struct intake_item *i, uint64_t ms)
 {
-    int64_t until = clock_wall_ms() + (int64_t)ms;
-    if (i->in && store_inbound_later(i->s->store, i->id, until) < 0)
-        i->in->paused_until_ms = until;
+    if (i->in)
+        rest(i->in, i->id, ms);
     item_leave(i, ms);
 }
 
 void intake_drop(struct intake_item *i)
 {
     if (i && i->in)
-        i->in->paused_until_ms = clock_wall_ms() + PAUSE_MS;
+        i->in->paused_until_ms = clock_mono_ms() + PAUSE_MS;
     if (i)
         item_leave(i, PAUSE_MS);
 }
@@ -282,6 +330,26 @@ int intake_attempt(struct intake_item *i, const char *note)
     return 0;
 }
 
+int intake_prompt_id(struct intake_item *i, char id[PROMPT_ID_SIZE])
+{
+    bool known = strncmp(i->note, "msg_", 4) == 0;
+    if (known)
+        (void)snprintf(id, PROMPT_ID_SIZE, "%s", i->note);
+    else
+        core_prompt_id(id);
+    int r = intake_attempt(i, id);
+    i->fresh_id = !known;
+    crash_point("prompt.sending");
+    return r;
+}
+
+void intake_retry(struct intake_item *i, int error)
+{
+    if (i->in && error == -ENOTCONN && i->fresh_id)
+        (void)store_inbound_note(i->s->store, i->id, "");
+    intake_later(i, intake_pause(i));
+}
+
 int64_t intake_age(const struct intake_item *i)
 {
     int64_t age = clock_wall_ms() - i->received_ms;
@@ -296,6 +364,11 @@ bool intake_worth(const struct intake_item *i, int error)
         if (passing[k] == error)
             return intake_age(i) < PATIENCE_MS;
     return false;
+}
+
+bool intake_patient(const struct intake_item *i)
+{
+    return intake_age(i) < PATIENCE_MS || store_failing(i->s->store);
 }
 
 uint64_t intake_pause(const struct intake_item *i)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/json/json.h"
+#include "bridge/gateway/core/core.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,8 @@ void intake_free(struct intake *in);
  * done from within. */
 int intake_put(struct intake *in, const char *kind, const char *lane, const char *const *keys,
                cJSON *payload);
+/* How many this process has stored. */
+uint64_t intake_stored(const struct intake *in);
 /* Something of that lane is not done yet. */
 bool intake_waits(struct intake *in, const char *lane);
 /* Works off what is there. */
@@ -32,8 +35,9 @@ struct intake_item {
     int64_t id, received_ms;
     cJSON *payload;
     char *note;
-    bool again;   /* it may have been carried out before, in part or whole */
-    int attempts; /* it left that often */
+    bool again;    /* it may have been carried out before, in part or whole */
+    bool fresh_id; /* the note is a prompt's id that no earlier attempt used */
+    int attempts;  /* it left that often */
     struct intake_item *next;
 };
 /* Its effect is stored, or it was answered. Who wants both in one transaction calls
@@ -45,10 +49,21 @@ void intake_later(struct intake_item *i, uint64_t ms);
 void intake_drop(struct intake_item *i);
 /* Before it leaves: stores that it may have, under `note`. 0 or -errno, then it must not leave. */
 int intake_attempt(struct intake_item *i, const char *note);
+/* The same for a prompt, under its OpenCode message id: the one that it left under before, so that
+ * it is known what to look for, else a new one. */
+int intake_prompt_id(struct intake_item *i, char id[PROMPT_ID_SIZE]);
+/* Back in the queue after the order failed with `error`. What surely never left gets a new id with
+ * its next attempt: OpenCode takes an id older than the session's newest for a message that was
+ * answered already. */
+void intake_retry(struct intake_item *i, int error);
 /* A failed order: whether it is worth another try (OpenCode is away, no answer came) rather than an
  * answer to the person. */
 bool intake_worth(const struct intake_item *i, int error);
+/* Trying again is still worth it: not too old, or the store fails and its end can't be stored. */
+bool intake_patient(const struct intake_item *i);
 /* The pause before it, longer each time. */
 uint64_t intake_pause(const struct intake_item *i);
+/* The attempt after which the person is told that OpenCode is away: it is no short pause then. */
+#define INTAKE_SAY_AT 3
 /* Milliseconds since it was received. */
 int64_t intake_age(const struct intake_item *i);

@@ -3,7 +3,6 @@
 #include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
-#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
@@ -15,27 +14,19 @@
 #include <errno.h>
 #include <string.h>
 
-static int keep_answer(struct slack *s, const cJSON *payload);
-
-static int submit_start(struct slack *s, const cJSON *payload)
-{
-    start_view_submission(s, payload);
-    return 0;
-}
-
 static const struct view {
     const char *callback_id;
     cJSON *(*check)(const cJSON *payload); /* NULL: what Slack checks is enough */
     int (*submit)(struct slack *s, const cJSON *payload);
 } views[] = {
     { MODAL_DENY, NULL, decide_view_submission },
-    { MODAL_ANSWER, answer_view_check, keep_answer },
-    { MODAL_START, start_view_check, submit_start },
+    { MODAL_ANSWER, answer_view_check, answer_keep },
+    { MODAL_START, start_view_check, start_keep },
 };
 
-/* Each takes what is its own; the buttons of permissions come last. */
-static bool (*const actions[])(struct slack *s, const cJSON *payload, const char *action_id) = {
-    answer_action,
+/* What is done at once, and can be clicked again; each takes what is its own. */
+static bool (*const at_once[])(struct slack *s, const cJSON *payload, const char *action_id) = {
+    answer_opens_form,
     queued_action,
 };
 
@@ -56,46 +47,15 @@ cJSON *interact_check(const cJSON *payload)
     return v && v->check ? v->check(payload) : NULL;
 }
 
-/* Answered once, also when it is delivered again: a click has its trigger, a form its view. */
-static int keep_answer(struct slack *s, const cJSON *payload)
-{
-    _cleanup_buf_ struct buf key = BUF_INIT;
-    buf_printf(&key, "answer:%s:%s:%s", json_str_at(payload, "user.id", ""),
-               json_str(payload, "trigger_id", ""), json_str_at(payload, "view.id", ""));
-    const char *keys[] = { buf_str(&key), NULL };
-    cJSON *copy = cJSON_Duplicate(payload, true);
-    cJSON_DeleteItemFromObject(copy, "token");
-    int r = copy ? intake_put(s->intake, "answer", buf_str(&key), keys, copy) : -ENOMEM;
-    return r < 0 ? r : 0;
-}
-
-void interact_work(struct slack *s, struct intake_item *i)
-{
-    const cJSON *action = cJSON_GetArrayItem(json_arr(i->payload, "actions"), 0);
-    if (view_of(i->payload))
-        answer_view_submission(s, i->payload);
-    else
-        (void)answer_action(s, i->payload, json_str(action, "action_id", ""));
-    intake_done(i);
-}
-
-static bool is_answer(const char *action_id)
-{
-    static const char *const ids[] = { ACTION_PICK, ACTION_SUBMIT, ACTION_DISMISS };
-    bool found = strncmp(action_id, ACTION_OPTION, strlen(ACTION_OPTION)) == 0;
-    for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-        found = found || strcmp(ids[i], action_id) == 0;
-    return found;
-}
-
+/* What answers is stored; the buttons of permissions come last. */
 static int on_action(struct slack *s, const cJSON *payload)
 {
     const cJSON *action = cJSON_GetArrayItem(json_arr(payload, "actions"), 0);
     const char *id = json_str(action, "action_id", "");
-    if (is_answer(id))
-        return keep_answer(s, payload);
-    for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
-        if (actions[i](s, payload, id))
+    if (answer_is_click(id))
+        return answer_keep(s, payload);
+    for (size_t i = 0; i < ARRAY_SIZE(at_once); i++)
+        if (at_once[i](s, payload, id))
             return 0;
     return decide_block_actions(s, payload);
 }

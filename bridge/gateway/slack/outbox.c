@@ -16,12 +16,13 @@
 #define BACKOFF_MAX_S 30
 #define SLOW_MS       30000 /* until people have set something right */
 #define LIVE_RESERVE  5     /* calls of chat.update kept for decisions */
+#define REST_MAX_MS   60000 /* longer ones are kept by the limits of the API */
 
 struct outbox {
     struct slack *s;
     struct timer *timer;
-    struct item *working;    /* being sent or looked for */
-    int64_t paused_until_ms; /* wall clock: Slack can't be reached, or the token is wrong */
+    struct item *working;     /* being sent or looked for */
+    uint64_t paused_until_ms; /* monotonic: Slack can't be reached, or the token is wrong */
     void (*flush_fn)(void *data);
     void *flush_data;
     uint64_t flush_deadline_ms;
@@ -235,10 +236,11 @@ static void item_without_blocks(struct item *i, const char *why)
     outbox_kick(o);
 }
 
-static void pause_all(struct outbox *o, int64_t until_ms)
+static void pause_all(struct outbox *o, int64_t ms)
 {
-    if (until_ms > o->paused_until_ms)
-        o->paused_until_ms = until_ms;
+    uint64_t until = clock_mono_ms() + (ms > 0 ? (uint64_t)ms : 0);
+    if (until > o->paused_until_ms)
+        o->paused_until_ms = until;
 }
 
 static void item_refused(struct item *i, const struct api_result *r)
@@ -248,7 +250,7 @@ static void item_refused(struct item *i, const struct api_result *r)
     switch (r->class) {
     case SLACK_ERROR_TOKEN:
         slack_problem(o->s, PROBLEM_BOT, r->message);
-        pause_all(o, now + SLOW_MS);
+        pause_all(o, SLOW_MS);
         item_later(i, false, 0);
         break;
     case SLACK_ERROR_SETUP:
@@ -265,7 +267,7 @@ static void item_refused(struct item *i, const struct api_result *r)
     case SLACK_ERROR_SERVER: {
         int64_t until = backoff_until(i);
         if (r->unreachable)
-            pause_all(o, until);
+            pause_all(o, until - now);
         log_warn("slack: %s; trying again", r->message);
         item_later(i, r->maybe_done, until);
         break;
@@ -300,7 +302,7 @@ static void item_send(struct item *i)
     int r = store_outbox_set(o->s->store, i->id, OUTBOX_SENDING, "", 0);
     if (r < 0) { /* sent without that mark it could be sent twice */
         log_error("slack: cannot store that a message is being sent: %s", strerror(-r));
-        pause_all(o, clock_wall_ms() + 5000);
+        pause_all(o, 5000);
         item_leave(i);
         return;
     }
@@ -407,8 +409,9 @@ static int pick(void *data, const struct outbox_item *row)
     }
     if (lane_taken(p, row->lane) || is_working(p->o, row->id))
         return 0;
-    if (row->not_before_ms > p->now_ms) {
-        due_in(p, row->not_before_ms - p->now_ms);
+    int64_t rests_ms = row->not_before_ms - p->now_ms;
+    if (rests_ms > 0 && rests_ms <= REST_MAX_MS) { /* more: the clock was set back */
+        due_in(p, rests_ms);
         return 0;
     }
     /* A method that rests (429) must not fill all the places: the others go on. What is only on
@@ -484,8 +487,9 @@ static void pump(struct outbox *o)
         return;
     }
     *p = (struct pump){ .o = o, .now_ms = clock_wall_ms(), .next_ms = INT64_MAX };
-    if (o->paused_until_ms > p->now_ms) {
-        due_in(p, o->paused_until_ms - p->now_ms);
+    uint64_t mono = clock_mono_ms();
+    if (o->paused_until_ms > mono) {
+        due_in(p, (int64_t)(o->paused_until_ms - mono));
     } else {
         int r = store_outbox_each(o->s->store, CONNECTOR, pick, p);
         if (r < 0) {

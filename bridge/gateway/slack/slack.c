@@ -2,6 +2,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/slack/catchup.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
@@ -65,6 +66,7 @@ void slack_connected(struct slack *s, bool connected)
 {
     s->connected = connected;
     tell_state(s);
+    catchup_link(s->catchup, connected);
 }
 
 /* ---------------------------------------------------------------- looking after the set-up */
@@ -120,6 +122,7 @@ static void on_auth(void *data, const struct api_result *r)
         tell_state(s);
         outbox_kick(s->outbox);
         users_refresh(s->users);
+        catchup_ready(s->catchup);
         if (s->set->slack_channel && *s->set->slack_channel) {
             check_channel(s);
             return;
@@ -262,6 +265,8 @@ static int make_rooms(struct slack *s, struct error *e)
         r = stream_new(&s->stream, s);
     if (r == 0)
         r = intake_new(&s->intake, s);
+    if (r == 0)
+        r = catchup_new(&s->catchup, s);
     if (r < 0)
         return error_set_errno(e, r, "cannot start the Slack connector");
     return sock_new(&s->sock, s, e);
@@ -335,6 +340,7 @@ void slack_connector_free(struct slack *s)
     if (!s)
         return;
     sock_free(s->sock);
+    catchup_free(TAKE_PTR(s->catchup));
     users_free(s->users);
     intake_free(s->intake);
     stream_free(s->stream);

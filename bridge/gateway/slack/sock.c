@@ -220,6 +220,7 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     struct slack *s = c->sock->s;
     _cleanup_frame_ struct frame f;
     heard(c);
+    uint64_t stored = intake_stored(s->intake);
     frame_parse(&f, msg, len);
     switch (f.kind) {
     case FRAME_HELLO:
@@ -250,7 +251,8 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         break;
     }
     if (f.kind == FRAME_EVENTS || f.kind == FRAME_INTERACTIVE || f.kind == FRAME_SLASH) {
-        crash_point("inbound.acked");
+        if (intake_stored(s->intake) != stored)
+            crash_point("inbound.acked");
         intake_work(s->intake);
     }
 }

@@ -2,6 +2,8 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/text.h"
@@ -13,31 +15,6 @@
 
 #define TRIGGER_MS 2500 /* a trigger_id lives for 3 s */
 
-struct start {
-    struct slack *s;
-    char *user, *response_url, *title, *prompt, *agent, *model;
-};
-
-static void start_free(void *data)
-{
-    struct start *st = data;
-    if (!st)
-        return;
-    free(st->user);
-    free(st->response_url);
-    free(st->title);
-    free(st->prompt);
-    free(st->agent);
-    free(st->model);
-    free(st);
-}
-
-static void start_free_ptr(struct start **st)
-{
-    start_free(*st);
-}
-#define _cleanup_start_ _cleanup_(start_free_ptr)
-
 static void respond(struct slack *s, const char *response_url, const char *text)
 {
     cJSON *m = cJSON_CreateObject();
@@ -46,68 +23,159 @@ static void respond(struct slack *s, const char *response_url, const char *text)
     api_respond(s->api, response_url, m);
 }
 
-static void on_started(void *data, int error, const char *why, const char *session_id)
+/* ---------------------------------------------------------------- the form, stored */
+
+int start_keep(struct slack *s, const cJSON *payload)
 {
-    _cleanup_start_ struct start *st = data;
-    _cleanup_buf_ struct buf b = BUF_INIT;
-    if (error || !session_id || !*session_id) {
+    static const char *const fields[] = { "title", "agent", "model" };
+    const cJSON *values = json_at(payload, "view.state.values");
+    const char *view = json_str_at(payload, "view.id", "");
+    _cleanup_buf_ struct buf key = BUF_INIT, prompt = BUF_INIT;
+    if (!*view) {
+        log_warn("slack: a form without an id is ignored");
+        return 0;
+    }
+    buf_printf(&key, "form:%s", view);
+    start_prompt(&prompt, values);
+    if (key.failed || prompt.failed)
+        return -ENOMEM;
+    cJSON *j = cJSON_CreateObject();
+    json_add_str(j, "user", json_str_at(payload, "user.id", ""));
+    json_add_str(j, "response_url", json_str_at(payload, "view.private_metadata", ""));
+    json_add_str(j, "view", view);
+    json_add_str(j, "prompt", buf_str(&prompt));
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        json_add_str(j, fields[i], start_value(values, fields[i]));
+    const char *keys[] = { buf_str(&key), NULL };
+    int r = intake_put(s->intake, "start", buf_str(&key), keys, j);
+    return r < 0 ? r : 0;
+}
+
+/* ---------------------------------------------------------------- the session */
+
+static const char *field(const struct intake_item *i, const char *name)
+{
+    return json_str(i->payload, name, "");
+}
+
+static void item_release(void *data)
+{
+    intake_drop(data);
+}
+
+/* The person knows how it ended, and it is over. */
+static void end(struct intake_item *i, const char *text)
+{
+    respond(i->s, field(i, "response_url"), text);
+    intake_done(i);
+}
+
+static void fail_or_later(struct intake_item *i, int error, const char *why)
+{
+    if (!intake_worth(i, error)) {
+        _cleanup_buf_ struct buf b = BUF_INIT;
         buf_puts(&b, ":warning: The session could not be started: ");
-        (void)text_put(&b, why && *why ? why : strerror(error ? -error : EPROTO), 400,
-                       TEXT_ESCAPE | TEXT_ONE_LINE);
-        respond(st->s, st->response_url, buf_str(&b));
+        (void)text_put(&b, core_error_text(error, why), 400, TEXT_ESCAPE | TEXT_ONE_LINE);
+        end(i, buf_str(&b));
         return;
     }
-    _cleanup_free_ char *pod = threads_pod_of(st->s->threads, session_id);
-    int r = pod ? threads_ensure(st->s->threads, pod, session_id) : -ENOMEM;
+    if (error == -ENOTCONN && i->attempts == INTAKE_SAY_AT && !i->s->stopping)
+        respond(i->s, field(i, "response_url"),
+                ":hourglass_flowing_sand: OpenCode can't be reached just now. Your session starts "
+                "when it is back.");
+    intake_later(i, intake_pause(i));
+}
+
+/* Its thread is on its way in the same transaction in which the form is done. */
+static int show(struct intake_item *i, const char *pod, const char *session_id)
+{
+    struct store *store = i->s->store;
+    int r = store_begin(store);
     if (r < 0)
-        log_warn("slack: no thread for a session that was started here: %s", strerror(-r));
-    buf_printf(&b, "Started. It goes on in its thread in <#%s>.", st->s->set->slack_channel);
-    respond(st->s, st->response_url, buf_str(&b));
+        return r;
+    r = threads_ensure(i->s->threads, pod, session_id);
+    if (r >= 0)
+        r = store_inbound_done(store, i->id);
+    if (r < 0) {
+        store_rollback(store);
+        return r;
+    }
+    return store_commit(store);
+}
+
+static void on_started(void *data, int error, const char *why, const char *session_id)
+{
+    struct intake_item *i = data;
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    if (!i->s) { /* the gateway ends; the next start looks what became of it */
+        intake_drop(i);
+        return;
+    }
+    if (error || !session_id || !*session_id) {
+        fail_or_later(i, error ? error : -EIO, why);
+        return;
+    }
+    _cleanup_free_ char *pod = threads_pod_of(i->s->threads, session_id);
+    int r = pod ? show(i, pod, session_id) : -ENOMEM;
+    if (r < 0 && intake_patient(i)) {
+        log_error("slack: cannot store a session's thread: %s", strerror(-r));
+        intake_later(i, intake_pause(i));
+        return;
+    }
+    crash_point("session.shown");
+    if (r < 0)
+        buf_printf(&b, ":warning: The session was started, but has no thread: %s.", strerror(-r));
+    else
+        buf_printf(&b, "Started. It goes on in its thread in <#%s>.", i->s->set->slack_channel);
+    end(i, buf_str(&b));
+}
+
+static void start_session(struct intake_item *i, const struct actor *actor)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    char id[PROMPT_ID_SIZE];
+    buf_printf(&key, "slack:form:%s", field(i, "view"));
+    if (intake_prompt_id(i, id) < 0) {
+        intake_drop(i);
+        return;
+    }
+    const char *agent = field(i, "agent"), *model = field(i, "model");
+    struct session_start start = {
+        .title = field(i, "title"),
+        .prompt = field(i, "prompt"),
+        .agent = *agent ? agent : NULL,
+        .model = *model ? model : NULL,
+        .actor = actor,
+        .key = buf_str(&key),
+        .message_id = id,
+        .again = i->attempts > 1,
+    };
+    int r = core_session_start(i->s->core, &start, on_started, i);
+    if (r < 0)
+        on_started(i, r, NULL, NULL);
+    else
+        crash_point("prompt.sent");
 }
 
 static void on_may(void *data, bool may)
 {
-    _cleanup_start_ struct start *st = data;
-    struct actor actor = { CONNECTOR, st->user, users_name(st->s->users, st->user) };
-    if (!may) {
-        core_audit(st->s->core, &actor, "refused", "new session", "not among those who may");
-        respond(st->s, st->response_url, users_refusal(st->s->users));
+    struct intake_item *i = data;
+    const char *user = field(i, "user");
+    struct actor actor = { CONNECTOR, user, users_name(i->s->users, user) };
+    if (may) {
+        start_session(i, &actor);
         return;
     }
-    struct session_start start = {
-        .title = st->title,
-        .prompt = st->prompt,
-        .agent = *st->agent ? st->agent : NULL,
-        .model = *st->model ? st->model : NULL,
-        .actor = &actor,
-    };
-    int r = core_session_start(st->s->core, &start, on_started, st);
-    if (r < 0)
-        respond(st->s, st->response_url, ":warning: The session could not be started.");
-    else
-        (void)TAKE_PTR(st);
+    core_audit(i->s->core, &actor, "refused", "new session", "not among those who may");
+    end(i, users_refusal(i->s->users));
 }
 
-void start_view_submission(struct slack *s, const cJSON *payload)
+void start_work(struct slack *s, struct intake_item *i)
 {
-    _cleanup_start_ struct start *st = calloc(1, sizeof *st);
-    _cleanup_buf_ struct buf prompt = BUF_INIT;
-    const cJSON *values = json_at(payload, "view.state.values");
-    if (!st)
-        return;
-    start_prompt(&prompt, values);
-    st->s = s;
-    st->user = strdup(json_str_at(payload, "user.id", ""));
-    st->response_url = strdup(json_str_at(payload, "view.private_metadata", ""));
-    st->title = strdup(start_value(values, "title"));
-    st->agent = strdup(start_value(values, "agent"));
-    st->model = strdup(start_value(values, "model"));
-    st->prompt = buf_take(&prompt);
-    if (!st->user || !st->response_url || !st->title || !st->agent || !st->model || !st->prompt)
-        return;
-    struct start *all = TAKE_PTR(st);
-    users_ask(s->users, all->user, on_may, start_free, all);
+    users_ask(s->users, field(i, "user"), on_may, item_release, i);
 }
+
+/* ---------------------------------------------------------------- opening it */
 
 struct opening {
     struct slack *s;

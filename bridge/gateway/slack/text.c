@@ -3,7 +3,9 @@
 #include "base/core/cleanup.h"
 #include "base/core/utf8.h"
 
-#include <stdint.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct range {
@@ -235,4 +237,20 @@ void text_from_slack(struct buf *out, const char *text, const char *bot_user)
     while (len && strchr(" \t\r\n", start[len - 1]))
         len--;
     buf_append(out, start, len);
+}
+
+int64_t text_ms_of_ts(const char *ts)
+{
+    size_t whole = strspn(ts, "0123456789");
+    size_t digits = ts[whole] == '.' ? strspn(ts + whole + 1, "0123456789") : 0;
+    if (whole == 0 || whole > 12 || (ts[whole] && (digits < 3 || digits > 9)))
+        return 0;
+    int64_t ms = strtoll(ts, NULL, 10) * 1000;
+    const char *d = ts + whole + 1;
+    return digits ? ms + (d[0] - '0') * 100 + (d[1] - '0') * 10 + (d[2] - '0') : ms;
+}
+
+void text_ts_of_ms(char ret[40], int64_t ms)
+{
+    (void)snprintf(ret, 40, "%" PRId64 ".%03d000", ms / 1000, (int)(ms % 1000));
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum text_flags {
     TEXT_ESCAPE = 1 << 0,   /* for mrkdwn and the top-level `text`; not for plain_text, rich_text */
@@ -26,6 +27,10 @@ bool text_put_middle(struct buf *out, const char *s, size_t points);
 /* Appends what a person typed, as it was meant: mentions of `bot_user` (may be NULL) removed,
  * links and channels as plain text, entities decoded, white space at both ends cut off. */
 void text_from_slack(struct buf *out, const char *text, const char *bot_user);
+
+/* A message's ts, "1795280203.314000", and milliseconds since 1970; 0 when it is none. */
+int64_t text_ms_of_ts(const char *ts);
+void text_ts_of_ms(char ret[40], int64_t ms);
 
 /* A user id as Slack writes it: U or W, then capitals and digits. Only such an id is put between
  * <@ and >. */

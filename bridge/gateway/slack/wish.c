@@ -1,6 +1,7 @@
 #include "bridge/gateway/slack/wish.h"
 
 #include "base/core/log.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/requests.h"
@@ -10,12 +11,14 @@
 #include <string.h>
 
 #define TRIGGER_MS 2500 /* a trigger_id lives for 3 s */
+#define SKEW_MS    1000 /* between Slack's clock and ours */
 
 static void wish_free(void *data)
 {
     struct wish *w = data;
     if (!w)
         return;
+    intake_drop(w->item);
     char *all[] = { w->user,  w->channel, w->thread_ts,    w->message_ts,
                     w->value, w->trigger, w->response_url, w->text };
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -30,11 +33,15 @@ static void wish_free_ptr(struct wish **w)
 }
 #define _cleanup_wish_ _cleanup_(wish_free_ptr)
 
+/* Takes the item, also when it fails. */
 static struct wish *wish_new(struct slack *s, wish_fn *fn, const struct wish_fields *f)
 {
     _cleanup_wish_ struct wish *w = calloc(1, sizeof *w);
-    if (!w)
+    if (!w) {
+        intake_drop(f->item);
         return NULL;
+    }
+    w->item = f->item;
     w->s = s;
     w->fn = fn;
     w->verb = f->verb;
@@ -121,20 +128,28 @@ struct actor wish_actor(const struct wish *w)
     return (struct actor){ CONNECTOR, w->user, users_name(w->s->users, w->user) };
 }
 
+static void refuse(const struct wish *w, const char *id)
+{
+    struct actor actor = wish_actor(w);
+    core_audit(w->s->core, &actor, "refused", id, "not among those who may decide");
+    wish_whisper(w, users_refusal(w->s->users));
+}
+
 static void on_may(void *data, bool may)
 {
     _cleanup_wish_ struct wish *w = data;
     _cleanup_free_ char *copy = strdup(w->value);
     const char *pod, *id;
-    if (!copy || !permission_value_parse(copy, &pod, &id))
+    if (!copy)
         return;
-    if (!may) {
-        struct actor actor = wish_actor(w);
-        core_audit(w->s->core, &actor, "refused", id, "not among those who may decide");
-        wish_whisper(w, users_refusal(w->s->users));
-        return;
+    if (permission_value_parse(copy, &pod, &id)) {
+        if (may)
+            w->fn(w, pod, id);
+        else
+            refuse(w, id);
     }
-    w->fn(w, pod, id);
+    if (w->item)
+        intake_done(TAKE_PTR(w->item));
 }
 
 void wish_ask(struct slack *s, wish_fn *fn, const struct wish_fields *f)
@@ -169,8 +184,31 @@ static int say_outcome(void *data, const struct request *r)
     return 0;
 }
 
-void wish_too_late(const struct wish *w, const char *pod, const char *id)
+struct mine {
+    const struct wish *w;
+    enum request_outcome outcome;
+    const char *answers;
+    bool yes;
+};
+
+/* OpenCode words answers in its own way: after a crash who and how must do. */
+static int is_mine(void *data, const struct request *r)
 {
+    struct mine *m = data;
+    bool again = m->w->item && m->w->item->again;
+    m->yes = strcmp(r->actor.connector, CONNECTOR) == 0 && strcmp(r->actor.id, m->w->user) == 0 &&
+             r->outcome == m->outcome &&
+             (again || !m->answers || strcmp(r->answers_json, m->answers) == 0);
+    return 0;
+}
+
+void wish_too_late(const struct wish *w, const char *pod, const char *id,
+                   enum request_outcome outcome, const char *answers_json)
+{
+    struct mine m = { .w = w, .outcome = outcome, .answers = answers_json };
+    if (outcome != OUTCOME_NONE && core_with_request(w->s->core, pod, id, is_mine, &m) == 0 &&
+        m.yes)
+        return;
     _cleanup_buf_ struct buf text = BUF_INIT;
     buf_puts(&text, "Somebody was first: ");
     if (core_with_request(w->s->core, pod, id, say_outcome, &text) == 0)
@@ -190,11 +228,18 @@ void wish_decide(const struct wish *w, const char *pod, const char *id,
     struct actor actor = wish_actor(w);
     int r = core_decide(w->s->core, pod, id, outcome, w->text, answers_json, &actor);
     if (r == 1) {
-        wish_too_late(w, pod, id);
+        wish_too_late(w, pod, id, outcome, answers_json);
     } else if (r == -ENOENT) {
         wish_gone(w, pod, id);
     } else if (r < 0) {
         log_error("slack: a decision was not taken: %s", strerror(-r));
         wish_whisper(w, "That decision could not be taken just now. Please try again.");
     }
+}
+
+bool thread_words_meant(const struct thread_words *t, const struct request *r)
+{
+    return r->state == REQUEST_PENDING && strcmp(r->root_session_id, t->session_id) == 0 &&
+           strcmp(r->pod, t->pod) == 0 &&
+           (!t->written_ms || r->created_ms < t->written_ms + SKEW_MS);
 }

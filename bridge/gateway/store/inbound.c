@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#define INBOUND_COLUMNS  "id, lane, kind, payload, note, attempts, not_before_ms, received_ms"
+#define INBOUND_COLUMNS  "id, lane, kind, payload, note, attempts, received_ms"
 #define KEYS_SWEEP_EVERY 256
 #define KEYS_KEEP_MS     ((int64_t)86400000)
 
@@ -61,8 +61,7 @@ int store_inbound_each(struct store *s, const char *connector,
             .payload = query_text(&q, 3),
             .note = query_text(&q, 4),
             .attempts = (int)query_int(&q, 5),
-            .not_before_ms = query_int(&q, 6),
-            .received_ms = query_int(&q, 7),
+            .received_ms = query_int(&q, 6),
         };
         r = fn(data, &i);
         if (r != 0)
@@ -86,10 +85,9 @@ int store_inbound_attempt(struct store *s, int64_t id, const char *note)
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_inbound_later(struct store *s, int64_t id, int64_t not_before_ms)
+int store_inbound_note(struct store *s, int64_t id, const char *note)
 {
-    int r =
-        query_run(s, "UPDATE inbound SET not_before_ms = ? WHERE id = ?", "ll", not_before_ms, id);
+    int r = query_run(s, "UPDATE inbound SET note = ? WHERE id = ?", "sl", note, id);
     return r < 0 ? r : 0;
 }
 
@@ -99,18 +97,13 @@ int store_inbound_done(struct store *s, int64_t id)
     return r < 0 ? r : 0;
 }
 
-int store_inbound_recover(struct store *s, const char *connector, int64_t not_before_ms,
-                          int64_t *ret_last)
+int store_inbound_last(struct store *s, const char *connector, int64_t *ret)
 {
     _cleanup_query_ struct query q = { 0 };
-    int r =
-        query_run(s, "UPDATE inbound SET not_before_ms = ? WHERE connector = ? AND attempts > 0",
-                  "ls", not_before_ms, connector);
-    if (r >= 0)
-        r = query_begin(&q, s, "SELECT coalesce(max(id), 0) FROM inbound WHERE connector = ?", "s",
+    int r = query_begin(&q, s, "SELECT coalesce(max(id), 0) FROM inbound WHERE connector = ?", "s",
                         connector);
     if (r >= 0)
         r = query_step(&q);
-    *ret_last = r > 0 ? query_int(&q, 0) : 0;
+    *ret = r > 0 ? query_int(&q, 0) : 0;
     return r < 0 ? r : 0;
 }

@@ -53,6 +53,10 @@ static const char *const migrations[] = {
     "CREATE INDEX inbound_by_lane ON inbound (connector, lane, id);",
     /* 3 */
     "CREATE INDEX sessions_by_root ON sessions (pod, root_id);",
+    /* 4 */
+    "CREATE TABLE seen (connector TEXT NOT NULL, channel TEXT NOT NULL, thread TEXT NOT NULL,"
+    " first TEXT NOT NULL, last TEXT NOT NULL, changed_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (connector, channel, thread)) WITHOUT ROWID;",
 };
 
 static int user_version(struct store *s)

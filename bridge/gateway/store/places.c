@@ -56,6 +56,23 @@ int store_place_find(struct store *s, const char *connector, const char *channel
     return r < 0 ? r : place_one(&q, fn, data);
 }
 
+int store_place_each_thread(struct store *s, const char *connector, int64_t since_ms, int max,
+                            int (*fn)(void *data, const struct store_place *p), void *data)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s,
+                        "SELECT p.connector, p.kind, p.pod, p.id, p.channel, p.ts, p.thread_ts, "
+                        "p.extra FROM places p JOIN sessions s ON s.pod = p.pod AND s.id = p.id "
+                        "WHERE p.connector = ? AND p.kind = 'session' AND s.status <> ? AND "
+                        "s.updated_ms >= ? ORDER BY s.updated_ms DESC LIMIT ?",
+                        "sili", connector, STORE_SESSION_GONE, since_ms, max);
+    if (r < 0)
+        return r;
+    while ((r = place_one(&q, fn, data)) == 0)
+        ;
+    return r == -ENOENT ? 0 : r;
+}
+
 int store_place_delete(struct store *s, const char *connector, const char *kind, const char *pod,
                        const char *id)
 {

@@ -16,7 +16,6 @@
 #define KEEP_DONE_DAYS  7
 #define KEEP_ROWS_DAYS  90
 #define KEEP_AUDIT_DAYS 400
-#define STATUS_GONE     3 /* enum session_status; the store knows no core */
 
 static void statements_free(struct store *s)
 {
@@ -87,12 +86,13 @@ void store_forget(struct store *s)
     (void)query_run(s, "DELETE FROM audit WHERE time_ms < ?", "l", now - KEEP_AUDIT_DAYS * DAY_MS);
     (void)query_run(s,
                     "DELETE FROM sessions WHERE (parent_id <> '' OR status = ?) AND updated_ms < ?",
-                    "il", STATUS_GONE, rows);
+                    "il", STORE_SESSION_GONE, rows);
     /* What could not be sent for so long (a revoked token) is news to nobody any more. */
     (void)query_run(s, "DELETE FROM outbox WHERE changed_ms < ?", "l", rows);
     (void)query_run(s, "DELETE FROM outbox WHERE state >= ? AND changed_ms < ?", "il", OUTBOX_DONE,
                     done);
     (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - DAY_MS);
+    (void)query_run(s, "DELETE FROM seen WHERE changed_ms < ? AND thread <> ''", "l", rows);
     (void)query_run(s, "DELETE FROM bridges WHERE seen_ms < ?", "l", rows);
     (void)query_run(s, "DELETE FROM requests WHERE settled_ms > 0 AND settled_ms < ?", "l", rows);
     (void)query_run(s,

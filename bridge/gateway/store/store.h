@@ -72,10 +72,9 @@ int store_outbox_find(struct store *s, const char *connector, const char *key,
 struct inbound_item {
     int64_t id;
     const char *lane, *kind;
-    const char *payload;   /* JSON */
-    const char *note;      /* written before the item leaves: what to look for after a crash */
-    int attempts;          /* it may have been carried out that often */
-    int64_t not_before_ms; /* wall clock; 0: at once */
+    const char *payload; /* JSON */
+    const char *note;    /* written before the item leaves: what to look for after a crash */
+    int attempts;        /* it may have been carried out that often */
     int64_t received_ms;
 };
 /* Stores it together with the keys that tell it from all others (`keys` ends with NULL), in one
@@ -90,12 +89,25 @@ int store_inbound_each(struct store *s, const char *connector,
 int store_inbound_waits(struct store *s, const char *connector, const char *lane);
 /* Before it leaves: one more attempt, under `note`. 0 or -errno. */
 int store_inbound_attempt(struct store *s, int64_t id, const char *note);
-int store_inbound_later(struct store *s, int64_t id, int64_t not_before_ms);
+/* What it left under counts no more: it surely never did. */
+int store_inbound_note(struct store *s, int64_t id, const char *note);
 int store_inbound_done(struct store *s, int64_t id);
-/* At start: what may have been carried out waits until `not_before_ms`. `*ret_last`: the newest id
- * that a former process received, 0 when there is none. */
-int store_inbound_recover(struct store *s, const char *connector, int64_t not_before_ms,
-                          int64_t *ret_last);
+/* The newest id that there is, 0 when there is none. */
+int store_inbound_last(struct store *s, const char *connector, int64_t *ret);
+
+/* ---- how far what people write in a channel or thread was read ---- */
+struct store_seen {
+    const char *channel, *thread; /* thread "": the channel's own messages */
+    const char *first, *last;     /* ts, Slack's; they sort as text */
+};
+/* `last` only ever grows; `first` is the first that was put. */
+int store_seen_put(struct store *s, const char *connector, const char *channel, const char *thread,
+                   const char *ts);
+/* `fn` NULL: only whether there is one. -ENOENT. */
+int store_seen_get(struct store *s, const char *connector, const char *channel, const char *thread,
+                   int (*fn)(void *data, const struct store_seen *seen), void *data);
+int store_seen_each_channel(struct store *s, const char *connector,
+                            int (*fn)(void *data, const struct store_seen *seen), void *data);
 
 /* ---- connector threads: where a session or a request is shown ---- */
 struct store_place {
@@ -110,5 +122,8 @@ int store_place_get(struct store *s, const char *connector, const char *kind, co
                     void *data); /* -ENOENT */
 int store_place_find(struct store *s, const char *connector, const char *channel, const char *ts,
                      int (*fn)(void *data, const struct store_place *p), void *data);
+/* The threads of sessions that are not gone and were active since then, the latest first. */
+int store_place_each_thread(struct store *s, const char *connector, int64_t since_ms, int max,
+                            int (*fn)(void *data, const struct store_place *p), void *data);
 int store_place_delete(struct store *s, const char *connector, const char *kind, const char *pod,
                        const char *id);

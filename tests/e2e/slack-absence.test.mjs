@@ -1,0 +1,86 @@
+// What people write in Slack while the gateway is away, longer than Slack delivers events again.
+import test, { after, afterEach, before, beforeEach } from "node:test";
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
+import { CHANNEL, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+
+const dir = tempDir("slack-absence");
+let model, opencode, w, home;
+
+before(async () => {
+  model = await startFakeModel();
+  opencode = await startOpenCode(dir, path.join(dir, "project"), model);
+});
+after(() => {
+  opencode?.stop();
+  model?.stop();
+  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+});
+beforeEach(async () => {
+  home = tempDir("slack-gateway");
+  w = await startWorkspace(home, opencode);
+  await w.control("config", { retryScheduleMs: [] }); // nothing is delivered again
+  await w.start();
+});
+afterEach(async (context) => {
+  await w.end({ excused: ["event_not_acked_in_time", "event_lost"], passed: context.passed });
+  fs.rmSync(home, { recursive: true, force: true });
+});
+
+const say = (text, thread_ts) => w.control("message", { user: "alice", channel: CHANNEL, text, thread_ts });
+const posted = (text) => eventually(`"${text}" is posted`, async () => (await w.all("&from=bot")).find((m) => m.text === text), 50000);
+const userPrompts = async (text) => {
+  let n = 0;
+  for (const s of (await opencode.api("/session?roots=true&limit=300")).body)
+    for (const m of (await opencode.api(`/session/${s.id}/message`)).body)
+      n += m.info.role === "user" && m.parts.some((p) => p.text?.includes(text)) ? 1 : 0;
+  return n;
+};
+const begin = async (name) => {
+  const { ts } = await say(`<@U0BOT000001> @@text Begun ${name}.`);
+  await posted(`Begun ${name}.`);
+  return ts;
+};
+
+test("replies and a mention are taken in once, in order, and again after no further restart", async () => {
+  const thread = await begin("first");
+  await say("@@text Heard before.", thread);
+  await posted("Heard before.");
+  await w.kill();
+  await say("@@text Answer one.", thread);
+  await say("@@text Answer two.", thread);
+  await say("<@U0BOT000001> @@text Begun in between.");
+  await say("nobody is meant by this");
+  for (let i = 0; i < 2; i++) {
+    await w.start();
+    for (const text of ["Answer two.", "Begun in between."]) await posted(text);
+    await w.kill("SIGTERM");
+  }
+  for (const text of ["Heard before.", "Answer one.", "Answer two.", "Begun in between.", "Begun first."])
+    assert.equal(await userPrompts(text), 1, text);
+  assert.equal(await userPrompts("nobody is meant"), 0);
+});
+
+test("the connection alone was away; words older than what they would decide", async () => {
+  const bash = (name) => `go\n@@tool bash {"command":"true ${name}","description":"T"}\n@@then\n@@text Done ${name}.`;
+  const thread = await begin("second");
+  const id = await opencode.prompt(bash("asked-first"), "Old words");
+  const first = await w.waiting("true asked-first");
+  await w.click("alice", first, "allow_once");
+  await eventually("the turn is over", async () => /Done asked-first/.test(await opencode.messages(id)));
+  await w.control("partition", { mode: "refuse" });
+  await w.control("drop", {});
+  await say("allow", first.thread_ts);
+  await say("@@text After the break.", thread);
+  await new Promise((done) => setTimeout(done, 11000)); // an absence, not a short break
+  await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text: bash("asked-second") }] });
+  await eventually("asked again, and the gateway knows", async () => /asked-second/.test(JSON.stringify(await w.api("/api/requests"))));
+  await w.control("partition", { mode: "off" });
+  await posted("After the break.");
+  assert.equal(await userPrompts("After the break."), 1);
+  await w.ephemeral("alice", /Nothing waits for a decision/);
+  await w.waiting("true asked-second");
+  assert.ok((await opencode.api("/permission")).body.some((p) => p.sessionID === id), "it still waits");
+});
