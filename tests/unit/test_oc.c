@@ -799,7 +799,7 @@ END_TEST
 /* What a turn says before the events are read would be lost: nothing begins to work until then. */
 START_TEST(freed_before_it_is_up)
 {
-    struct session_start s = { .prompt = "go", .actor = &ann };
+    struct session_start s = { .prompt = "go", .actor = &ann, .message_id = "msg_1" };
     hold_lists = true;
     run_until(is_held);
     tell(ASKED("per_1", "ses_1"));

@@ -84,13 +84,13 @@ static void order_done(void *data, int error, const char *message, const char *s
     order_free(o);
 }
 
-/* `works`: OpenCode shall begin to work. What it says before its events are read would be lost, so
- * a way that does not read them yet is none. */
-static const struct way *way_or_reason(struct core *core, const char *pod, bool works,
+/* `waits`: the caller tries again. What OpenCode says before its events are read would be lost, so
+ * a way that does not read them yet is none for it. */
+static const struct way *way_or_reason(struct core *core, const char *pod, bool waits,
                                        core_done_fn *done, void *data)
 {
     struct way *w = pod ? way_for(core, pod, "") : NULL;
-    if (!w || core->stopping || (works && !w->up)) {
+    if (!w || core->stopping || (waits && !w->up)) {
         const char *why = core->stopping ? "the gateway is stopping"
                                          : "OpenCode is not connected, nothing can be sent to it";
         if (done)
@@ -146,7 +146,7 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
     const char *pod = s->pod ? s->pod : way_default_pod(core);
     if (s->prompt && too_long(s->prompt))
         return -EFBIG;
-    const struct way *w = way_or_reason(core, pod, true, done, data);
+    const struct way *w = way_or_reason(core, pod, s->message_id != NULL, done, data);
     if (!w)
         return 0;
     const char *dir = s->directory ? s->directory : core->settings->opencode_directory;
@@ -216,7 +216,7 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
 {
     if (too_long(p->text))
         return -EFBIG;
-    const struct way *w = way_or_reason(core, p->pod, true, done, data);
+    const struct way *w = way_or_reason(core, p->pod, p->message_id != NULL, done, data);
     if (!w)
         return 0;
     int r = 0;
