@@ -258,7 +258,7 @@ async function checkSettled(h, name, outcome, told) {
   await eventually("the request's message shows how it ended", async () =>
     (await h.all()).some((m) => about(m) && outcome.test(JSON.stringify(m.blocks))), 50000);
   const posts = (await h.all()).filter((m) => m.metadata?.event_payload?.id);
-  const shown = posts.filter((m) => about(m) && m._meta.history.concat(m).some((x) => /"actions"/.test(JSON.stringify(x.blocks ?? ""))));
+  const shown = posts.filter((m) => about(m) && m._meta.history.concat(m).some((x) => /"(allow_once|answer_option_0)"/.test(JSON.stringify(x.blocks ?? ""))));
   assert.equal(shown.length, 1, `the request is in one message, not in ${shown.length}`);
   const [session] = (await opencode.api("/session?roots=true&limit=300")).filter((s) => s.title === name);
   const read = () => opencode.api(`/session/${session.id}/message`);

@@ -9,6 +9,7 @@
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
 
 #include <check.h>
@@ -69,6 +70,14 @@ void start_work(struct slack *s, struct intake_item *i)
 {
     (void)s;
     take(i);
+}
+
+static unsigned offered;
+
+void requests_offer(struct slack *s)
+{
+    (void)s;
+    offered++;
 }
 
 void slack_problem(struct slack *s, enum slack_problem p, const char *reason)
@@ -295,8 +304,17 @@ START_TEST(after_a_crash)
     work = finish;
     uint64_t begun = clock_mono_ms();
     wall_offset_s = -7200;
+    offered = 0;
     open_all();
+    ck_assert(intake_unsettled(intake));
     until("12", 20000);
+    ck_assert(intake_unsettled(intake)); /* said by the next round of the loop */
+    for (int i = 0; i < 1000 && !offered; i++) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+        (void)usleep(1000);
+    }
+    ck_assert_uint_eq(offered, 1);
+    ck_assert(!intake_unsettled(intake));
     ck_assert_uint_ge(clock_mono_ms() - begun, 1000);
 }
 END_TEST

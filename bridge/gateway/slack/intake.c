@@ -8,6 +8,7 @@
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/timer.h"
 
@@ -15,12 +16,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AT_ONCE_MAX 64
-#define SETTLE_MS   1500   /* what a former process sent may still be on its way into OpenCode */
-#define PATIENCE_MS 900000 /* so long OpenCode may be away */
-#define STORE_MS    5000   /* until a store that failed is tried again */
-#define PAUSE_MS    1000
-#define PAUSE_MAX   15000
+#define AT_ONCE_MAX  64
+#define SETTLE_MS    1500   /* what a former process sent may still be on its way into OpenCode */
+#define PATIENCE_MS  900000 /* so long OpenCode may be away */
+#define STORE_MS     5000   /* until a store that failed is tried again */
+#define PAUSE_MS     1000
+#define UNSETTLED_MS 60000 /* people wait for what is asked */
+#define PAUSE_MAX    15000
 
 static const struct {
     const char *kind;
@@ -41,6 +43,7 @@ struct intake {
     int64_t last_before;      /* the newest that a former process received */
     struct resting *resting;  /* those that wait; by the monotonic clock, as all times below */
     uint64_t settled_ms;      /* what a former process sent has arrived by then */
+    bool unsettled;           /* and whether it did is not known of all of it */
     uint64_t next_ms;         /* the soonest of those that wait; 0: none */
     uint64_t paused_until_ms; /* the store fails, or memory */
 };
@@ -72,6 +75,7 @@ int intake_new(struct intake **ret, struct slack *s)
     int r = store_inbound_last(s->store, CONNECTOR, &in->last_before);
     if (r < 0) /* then all counts as left by a former process */
         in->last_before = INT64_MAX;
+    in->unsettled = store_inbound_unsettled(s->store, CONNECTOR, in->last_before) > 0;
     if (in->last_before)
         timer_start(in->timer, 0);
     *ret = in;
@@ -269,6 +273,31 @@ static void work_one(struct slack *s, const char *kind, struct intake_item *i)
     intake_done(i);
 }
 
+bool intake_unsettled(const struct intake *in)
+{
+    return in->unsettled;
+}
+
+static void settle(struct intake *in, uint64_t now_ms)
+{
+    uint64_t end_ms = in->settled_ms + UNSETTLED_MS;
+    if (!in->unsettled)
+        return;
+    if (now_ms < end_ms && store_inbound_unsettled(in->s->store, CONNECTOR, in->last_before) > 0) {
+        timer_start_earlier(in->timer, end_ms - now_ms);
+        return;
+    }
+    in->unsettled = false;
+    requests_offer(in->s);
+}
+
+void intake_wake(struct intake *in)
+{
+    for (struct resting *r = in->resting; r; r = r->next)
+        r->until_ms = 0;
+    timer_start(in->timer, 0);
+}
+
 void intake_work(struct intake *in)
 {
     struct picking p = { .in = in, .now_ms = clock_mono_ms() };
@@ -281,6 +310,7 @@ void intake_work(struct intake *in)
         in->next_ms = p.now_ms + STORE_MS;
     for (size_t k = 0; k < p.count; k++)
         work_one(in->s, p.kinds[k], p.picked[k]);
+    settle(in, p.now_ms);
     if (in->next_ms)
         timer_start_earlier(in->timer, in->next_ms > p.now_ms ? in->next_ms - p.now_ms : 0);
 }

@@ -25,6 +25,11 @@ int intake_put(struct intake *in, const char *kind, const char *lane, const char
 uint64_t intake_stored(const struct intake *in);
 /* Something of that lane is not done yet. */
 bool intake_waits(struct intake *in, const char *lane);
+/* What a former process may have begun is not known yet: a session may belong to a thread that it
+ * has not got. Ends after a minute at the latest; requests_offer() is called then. */
+bool intake_unsettled(const struct intake *in);
+/* OpenCode is back: nothing rests. */
+void intake_wake(struct intake *in);
 /* Works off what is there. */
 void intake_work(struct intake *in);
 

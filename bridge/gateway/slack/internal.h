@@ -46,7 +46,7 @@ struct slack {
     char *bot_user; /* U… of the app; NULL until auth.test answered */
     char *problems[PROBLEM_MAX];
     char *told; /* what the core was told last: "state reason" */
-    bool connected, stopping, stopped;
+    bool connected, stopping, stopped, opencode_reached;
 };
 
 /* The status that the core shows follows from these. `reason` is copied; NULL clears. */

@@ -2,6 +2,7 @@
 
 #include "base/core/log.h"
 #include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/permission.h"
@@ -141,6 +142,8 @@ void requests_changed(struct slack *s, const struct request *r)
             put_update(s, r, buf_str(&fingerprint));
         return;
     }
+    if (!settled && intake_unsettled(s->intake)) /* its thread may be there, and not known yet */
+        return;
     switch (outbox_fate(s->outbox, buf_str(&key))) {
     case FATE_NONE:
     case FATE_QUEUED:
@@ -155,6 +158,17 @@ void requests_changed(struct slack *s, const struct request *r)
             put_post(s, r, buf_str(&key), buf_str(&fingerprint), true);
         break;
     }
+}
+
+static int offer(void *data, const struct request *r)
+{
+    requests_changed(data, r);
+    return 0;
+}
+
+void requests_offer(struct slack *s)
+{
+    (void)core_each_request(s->core, true, offer, s);
 }
 
 void requests_gone(struct slack *s, const char *pod, const char *request_id, const char *channel,

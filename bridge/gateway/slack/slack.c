@@ -201,6 +201,17 @@ static void on_notice(void *data, const char *text)
                      &(struct outgoing){ .key = buf_str(&key), .lane = "notices", .args = args });
 }
 
+static void on_links_changed(void *data)
+{
+    struct slack *s = data;
+    struct link_state links = { 0 };
+    core_links(s->core, &links);
+    bool reached = links.opencode && strcmp(links.opencode, "none") != 0;
+    if (reached && !s->opencode_reached)
+        intake_wake(s->intake);
+    s->opencode_reached = reached;
+}
+
 static void stopped(void *data)
 {
     struct slack *s = data;
@@ -282,6 +293,7 @@ static int start(struct slack *s, struct error *e)
                                             .request_changed = on_request_changed,
                                             .session_changed = on_session_changed,
                                             .activity = on_activity,
+                                            .links_changed = on_links_changed,
                                             .notice = on_notice,
                                             .stopping = on_stopping,
                                         });

@@ -107,3 +107,13 @@ int store_inbound_last(struct store *s, const char *connector, int64_t *ret)
     *ret = r > 0 ? query_int(&q, 0) : 0;
     return r < 0 ? r : 0;
 }
+
+int store_inbound_unsettled(struct store *s, const char *connector, int64_t last)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s,
+                        "SELECT 1 FROM inbound WHERE connector = ? AND id <= ? AND attempts > 0 "
+                        "LIMIT 1",
+                        "sl", connector, last);
+    return r < 0 ? r : query_step(&q);
+}

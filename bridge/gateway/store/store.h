@@ -92,6 +92,8 @@ int store_inbound_attempt(struct store *s, int64_t id, const char *note);
 /* What it left under counts no more: it surely never did. */
 int store_inbound_note(struct store *s, int64_t id, const char *note);
 int store_inbound_done(struct store *s, int64_t id);
+/* 1 something up to that id may have been carried out and is not done yet, 0 nothing, -errno. */
+int store_inbound_unsettled(struct store *s, const char *connector, int64_t last);
 /* The newest id that there is, 0 when there is none. */
 int store_inbound_last(struct store *s, const char *connector, int64_t *ret);
 
