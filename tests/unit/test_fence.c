@@ -3,8 +3,10 @@
 #include "tests/unit/run_suite.h"
 
 #include <check.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,35 @@ static int spawned(int r, const pid_t *child)
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1;
 }
 
+/* From glibc 2.39 on; the fence has them always. */
+static int pidfd_spawned(const char *name, const char *file)
+{
+    typedef int fn(int *pidfd, const char *file, const void *actions, const void *attributes,
+                   char *const *argv, char *const *envp);
+    fn *spawn;
+    siginfo_t info;
+    int fd = -1;
+    *(void **)&spawn = dlsym(RTLD_DEFAULT, name);
+    if (!dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), name))
+        return spawn(&fd, file, NULL, NULL, echo_argv, environ) == ENOSYS ? 77 : 1;
+    int r = spawn(&fd, file, NULL, NULL, echo_argv, environ);
+    return r ? r : waitid(P_PIDFD, (id_t)fd, &info, WEXITED) == 0 && info.si_status == 0 ? 0 : 1;
+}
+
+/* The program has its password, and the kernel does not show it. */
+static int password_shown(void)
+{
+    char text[65536];
+    const char *password = getenv("OPENCODE_SERVER_PASSWORD");
+    int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (!password || strcmp(password, "geheim") != 0)
+        return 1;
+    if (fd < 0) /* not root: closed anyhow */
+        return errno == EACCES ? 0 : 2;
+    return memmem(text, (size_t)n, "KEPT=kept", 9) && !memmem(text, (size_t)n, "geheim", 6) ? 0 : 3;
+}
+
 static int fenced(const char *how)
 {
     pid_t pid = 0;
@@ -43,6 +74,26 @@ static int fenced(const char *how)
         return spawned(posix_spawn(&pid, "/bin/echo", NULL, NULL, echo_argv, environ), &pid);
     else if (strcmp(how, "posix_spawnp") == 0)
         return spawned(posix_spawnp(&pid, "echo", NULL, NULL, echo_argv, environ), &pid);
+    else if (strcmp(how, "execl") == 0)
+        (void)execl("/bin/echo", "echo", "one", "two words", NULL);
+    else if (strcmp(how, "execlp") == 0)
+        (void)execlp("echo", "echo", "one", "two words", NULL);
+    else if (strcmp(how, "execle") == 0)
+        (void)execle("/bin/echo", "echo", "one", "two words", NULL, environ);
+    else if (strcmp(how, "pidfd_spawn") == 0)
+        return pidfd_spawned("pidfd_spawn", "/bin/echo");
+    else if (strcmp(how, "pidfd_spawnp") == 0)
+        return pidfd_spawned("pidfd_spawnp", "echo");
+    else if (strcmp(how, "execveat") == 0)
+        return execveat(AT_FDCWD, "/bin/echo", echo_argv, environ, 0) < 0 && errno == EPERM ? 0 : 1;
+    else if (strcmp(how, "fexecve") == 0)
+        return fexecve(open("/bin/echo", O_PATH), echo_argv, environ) < 0 && errno == EPERM ? 0 : 1;
+    else if (strcmp(how, "system") == 0)
+        return system("echo out") == -1 && errno == EPERM ? 0 : 1; /* NOLINT(cert-env33-c) */
+    else if (strcmp(how, "popen") == 0)
+        return !popen("echo out", "r") && errno == EPERM ? 0 : 1; /* NOLINT(cert-env33-c) */
+    else if (strcmp(how, "environ") == 0)
+        return password_shown();
     else if (strcmp(how, "shell") == 0)
         (void)execve(getenv("CODEV_FENCE_SHELL"), echo_argv, environ);
     else if (strcmp(how, "missing") == 0)
@@ -116,7 +167,8 @@ static const struct {
     const char *how, *path;
 } ways[] = {
     { "execve", "/bin/echo" },      { "execv", "/bin/echo" },   { "execvp", "echo" },
-    { "posix_spawn", "/bin/echo" }, { "posix_spawnp", "echo" },
+    { "posix_spawn", "/bin/echo" }, { "posix_spawnp", "echo" }, { "execl", "/bin/echo" },
+    { "execlp", "echo" },           { "execle", "/bin/echo" },
 };
 
 START_TEST(every_way_leads_through_the_shell)
@@ -148,6 +200,33 @@ START_TEST(what_is_not_there_fails_as_ever)
 }
 END_TEST
 
+START_TEST(ways_that_are_newer)
+{
+    static const char *const those[] = { "pidfd_spawn", "pidfd_spawnp" };
+    int r = run_as(NULL, those[_i]);
+    if (r == 77) {
+        printf("ways_that_are_newer: SKIP: this libc has no %s\n", those[_i]);
+        return;
+    }
+    ck_assert_int_eq(r, 0);
+    ck_assert_msg(strncmp(output, "[--exec]\n", 9) == 0, "%s: %s", those[_i], output);
+}
+END_TEST
+
+START_TEST(other_ways_are_refused)
+{
+    static const char *const those[] = { "execveat", "fexecve", "system", "popen" };
+    ck_assert_int_eq(run_as(NULL, those[_i]), 0);
+    ck_assert_str_eq(output, "");
+}
+END_TEST
+
+START_TEST(the_kernel_does_not_show_the_password)
+{
+    ck_assert_int_eq(run_as(NULL, "environ"), 0);
+}
+END_TEST
+
 START_TEST(nobody_reads_the_process)
 {
     ck_assert_int_eq(run_as(NULL, "dumpable"), 0);
@@ -174,6 +253,9 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, every_way_leads_through_the_shell, 0, sizeof ways / sizeof *ways);
     tcase_add_test(t, the_shell_itself_is_not_wrapped_twice);
     tcase_add_test(t, what_is_not_there_fails_as_ever);
+    tcase_add_loop_test(t, ways_that_are_newer, 0, 2);
+    tcase_add_loop_test(t, other_ways_are_refused, 0, 4);
+    tcase_add_test(t, the_kernel_does_not_show_the_password);
     tcase_add_test(t, nobody_reads_the_process);
     tcase_add_test(t, a_launcher_passes_the_fence_on);
     suite_add_tcase(s, t);
