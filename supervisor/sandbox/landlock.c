@@ -161,12 +161,19 @@ static void make_folders(const struct sandbox *s, const struct sandbox_where *wh
 
 /* --- exceptions --- */
 
+/* What is not there closes nothing. Anything else that keeps us from it may pass, and what was not
+ * closed then stays open for good. */
+static bool is_absent(int error)
+{
+    return error == ENOENT || error == ENOTDIR;
+}
+
 static int add_node(struct node *nodes, size_t *count, const char *path, bool closed)
 {
     struct stat st;
     _cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return 0;
+        return is_absent(errno) ? 0 : -errno;
     for (size_t i = 0; i < *count; i++) {
         if (nodes[i].dev == st.st_dev && nodes[i].ino == st.st_ino) {
             nodes[i].closed |= closed;
@@ -179,13 +186,30 @@ static int add_node(struct node *nodes, size_t *count, const char *path, bool cl
     return 0;
 }
 
-/* `path` without links in it, where /proc can tell. */
-static bool resolve(char *path, size_t size)
+/* A folder on the way to `path` does not let us through. Is it another's? Then we do not get there
+ * later either; our own anybody of our user can open again, whatever rules there are for files. */
+static bool is_anothers(const char *path)
+{
+    char above[8192];
+    struct stat st;
+    (void)snprintf(above, sizeof above, "%s", path);
+    for (char *slash; (slash = strrchr(above, '/'));) {
+        slash[slash == above] = '\0';
+        if (stat(above, &st) == 0)
+            return st.st_uid != geteuid();
+        if (slash == above)
+            break;
+    }
+    return false;
+}
+
+/* `path` without links in it, where /proc can tell. 1; 0: nobody in the sandbox can get there. */
+static int resolve(char *path, size_t size)
 {
     char link[48];
     _cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return is_absent(errno) || (errno == EACCES && is_anothers(path)) ? 0 : -errno;
     (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     char real[8192];
     ssize_t n = readlink(link, real, sizeof real - 1);
@@ -193,15 +217,16 @@ static bool resolve(char *path, size_t size)
         memcpy(path, real, (size_t)n);
         path[n] = '\0';
     }
-    return true;
+    return 1;
 }
 
 /* The exception and every folder above it. One that is not there closes nothing. */
 static int add_exception(struct node *nodes, size_t *count, char *path, size_t size)
 {
-    if (!resolve(path, size))
-        return 0;
-    int r = add_node(nodes, count, path, true);
+    int r = resolve(path, size);
+    if (r <= 0)
+        return r;
+    r = add_node(nodes, count, path, true);
     for (char *slash; r == 0 && (slash = strrchr(path, '/'));) {
         if (slash == path)
             return add_node(nodes, count, "/", false);
@@ -324,7 +349,9 @@ static bool in_exception(const struct walk *w, int fd)
     path[n] = '\0';
     for (char *slash = path + n; slash > path; slash = strrchr(path, '/')) {
         *slash = '\0';
-        const struct node *node = *path && stat(path, &st) == 0 ? find(w, &st) : NULL;
+        if (*path && stat(path, &st) < 0)
+            return true;
+        const struct node *node = *path ? find(w, &st) : NULL;
         if (node && node->closed)
             return true;
         if (!*path)

@@ -252,6 +252,27 @@ START_TEST(a_rule_that_became_a_link_opens_nothing_closed)
 }
 END_TEST
 
+/* A folder above what is closed lets nobody through, when the sandbox is made: whose it is may open
+ * it again, and then nothing would be closed there. */
+START_TEST(a_folder_shut_for_a_while_opens_nothing)
+{
+    struct attempt a = { "read", "deep/er/secret/token" };
+    struct box b;
+    if (!box_landlock(1) || getuid() != 0) {
+        printf("a_folder_shut_for_a_while_opens_nothing: SKIP: needs root and Landlock\n");
+        return;
+    }
+    open_box(&b, &agent_like);
+    ck_assert_int_eq(chmod(at("deep/er"), 0), 0);
+    ck_assert_int_eq(box_run(&b, 65534, try, &a), EACCES); /* another's: it stays shut */
+    ck_assert_int_eq(chown(at("deep/er"), 65534, 65534), 0);
+    ck_assert_int_eq(box_run(&b, 65534, try, &a), 125);
+    ck_assert_int_eq(chmod(at("deep/er"), 0755), 0);
+    ck_assert_int_eq(box_run(&b, 65534, try, &a), EACCES);
+    box_release(&b);
+}
+END_TEST
+
 START_TEST(a_root_that_there_is_none_of_opens_nothing)
 {
     const struct profile p = { .name = "t",
@@ -517,6 +538,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, domains_nest);
     tcase_add_test(t, folders_are_made_beforehand);
     tcase_add_loop_test(t, a_rule_that_became_a_link_opens_nothing_closed, 0, 2);
+    tcase_add_test(t, a_folder_shut_for_a_while_opens_nothing);
     tcase_add_test(t, a_root_that_there_is_none_of_opens_nothing);
     tcase_add_test(t, ports_are_ruled);
     tcase_add_test(t, signals_and_abstract_sockets_are_its_own);
