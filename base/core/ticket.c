@@ -11,6 +11,7 @@
 
 #include "base/core/cleanup.h"
 
+#define FOLDER "logins"
 #define PREFIX "login-"
 #define HALF   ((SECRET_TEXT_SIZE - 1) / 2)
 
@@ -44,12 +45,31 @@ static void remove_expired(int dirfd)
     (void)closedir(dir);
 }
 
+/* A folder of their own: the gateway, which removes them, may write to nothing else there. Returns
+ * a descriptor or -errno. */
+static int open_folder(const char *dir)
+{
+    _cleanup_fd_ int runtime = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (runtime < 0)
+        return -errno;
+    int fd = openat(runtime, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int make_folder(const char *dir)
+{
+    _cleanup_fd_ int runtime = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (runtime < 0 || (mkdirat(runtime, FOLDER, 0700) < 0 && errno != EEXIST))
+        return -errno;
+    return open_folder(dir);
+}
+
 int ticket_make(const char *dir, char out[SECRET_TEXT_SIZE], struct error *e)
 {
     char name[sizeof PREFIX + HALF];
-    _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_fd_ int dirfd = make_folder(dir);
     if (dirfd < 0)
-        return error_set_errno(e, -errno, "cannot open the runtime folder %s", dir);
+        return error_set_errno(e, dirfd, "cannot make " FOLDER " in the runtime folder %s", dir);
     remove_expired(dirfd);
     int r = secret_generate(out);
     if (r < 0)
@@ -81,7 +101,7 @@ bool ticket_use(const char *dir, const char *text)
     if (!is_ticket(text))
         return false;
     (void)snprintf(name, sizeof name, PREFIX "%.*s", HALF, text);
-    _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_fd_ int dirfd = open_folder(dir);
     if (dirfd < 0 || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
     if (!holds(dirfd, name, text + HALF))

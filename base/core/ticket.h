@@ -1,6 +1,6 @@
-/* One-time login tickets: a file login-<first half> in the runtime folder, with the other half in
- * it, which only its owner can make. Names are no secret to sandboxed programs, contents are.
- * Whoever removes it has used it, so it works once, across processes and crashes. */
+/* One-time login tickets: a file logins/login-<first half> in the runtime folder, with the other
+ * half in it, which only its owner can make. Names are no secret to sandboxed programs, contents
+ * are. Whoever removes it has used it, so it works once, across processes and crashes. */
 #pragma once
 
 #include "base/core/error.h"

@@ -631,7 +631,7 @@ START_TEST(a_login_ticket_works_once)
     ck_assert_str_ne(ticket, other);
     ck_assert(!ticket_use(dir, ""));
     ck_assert(!ticket_use(dir, "../../etc/passwd"));
-    (void)snprintf(path, sizeof path, "%s/login-%.32s", dir, ticket);
+    (void)snprintf(path, sizeof path, "%s/logins/login-%.32s", dir, ticket);
     ck_assert_int_eq(access(path, F_OK), 0);
     char guess[SECRET_TEXT_SIZE];
     memcpy(guess, ticket, sizeof guess); /* the file's name tells half of it only */
@@ -651,7 +651,7 @@ START_TEST(a_login_ticket_expires)
                                { .tv_sec = time(NULL) - TICKET_LIFE_S - 5 } };
     for (int removed = 0; removed < 2; removed++) {
         ck_assert_int_eq(ticket_make(dir, ticket, NULL), 0);
-        (void)snprintf(path, sizeof path, "%s/login-%.32s", dir, ticket);
+        (void)snprintf(path, sizeof path, "%s/logins/login-%.32s", dir, ticket);
         ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
         if (removed) /* by the next one that is made */
             ck_assert_int_eq(ticket_make(dir, next, NULL), 0);
