@@ -75,7 +75,12 @@ $(B)/lib/codev/codev-fence.so: supervisor/fence/fence.c mk/flags.mk
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(filter-out -fPIE $(SANFLAGS),$(ALL_CFLAGS)) -fPIC -shared \
 		-Wl,-z,relro,-z,now,-z,noexecstack,--as-needed -o $@ $<
 
-programs: $(PROGRAMS:%=$(B)/bin/%) $(B)/lib/codev/codev-fence.so
+# What OpenCode is started with when nothing was prepared for it.
+GUARD := guard.js guarded.json
+$(GUARD:%=$(B)/share/codev/guard/%): $(B)/share/codev/guard/%: supervisor/fence/share/%
+	$(Q)mkdir -p $(@D) && cp $< $@
+
+programs: $(PROGRAMS:%=$(B)/bin/%) $(B)/lib/codev/codev-fence.so $(GUARD:%=$(B)/share/codev/guard/%)
 unit-bins: $(UNIT_BIN)
 
 -include $(shell test -d $(B) && find $(B)/obj $(B)/static -name '*.d' 2>/dev/null)

@@ -27,7 +27,7 @@ ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supe
 	supervisor/sandbox base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
 	base/yaml base/core
-ROOMS_codev-shell   := supervisor/shell base/core
+ROOMS_codev-shell   := supervisor/shell supervisor/sandbox base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \

@@ -139,6 +139,8 @@ static int write_entry(const struct settings *s, const struct sources *all, cons
     r = write_if_changed(path, text, e);
     if (r == 0)
         steer_env(env, "OPENCODE_CONFIG", path);
+    if (r == 0 && guard) /* PID 1 tells of it */
+        steer_env(env, "CODEV_GUARD", guard);
     return r;
 }
 
@@ -183,8 +185,12 @@ int config_write(const struct settings *s, const char *entry, struct report *rep
         return error_set_errno(e, -ENOMEM, "opencode.env");
     share_config(volume, global, report);
     struct error why = ERROR_INIT;
-    if (*s->trust_dir && trust_config(s, report, &accepted, &why) < 0)
-        report_note(report, "%s: OpenCode's configuration is used as it is", why.message);
+    if (*s->trust_dir && trust_config(s, report, &accepted, &why) < 0) {
+        report_note(report, "%s: OpenCode starts without its configuration", why.message);
+        accepted = path_join(s->trust_dir, "none");
+        if (!accepted)
+            return error_set_errno(e, -ENOMEM, "trust");
+    }
     view.accepted = accepted;
     /* Read-only for OpenCode, which loads plugins from there: made, so that its trap is disarmed.
      */

@@ -27,6 +27,8 @@ static const struct builtin builtins[] = {
                   .agent_side = true },
     [OPENCODE] = { .name = "opencode",
                    .env_from = "opencode.env",
+                   .handed = "commands",
+                   .handed_inside = true,
                    .stop_order = STOP_ORDER_AGENT,
                    .gates_ready = 1,
                    .gates_live = 1,
@@ -138,6 +140,8 @@ static const struct {
     { WALLED(OPENCODE), "SHELL=$SHELL_PROGRAM" },
     { WALLED(OPENCODE), "CODEV_RESTORE_SHELL=$SHELL_BEFORE" },
     { WALLED(OPENCODE), "CODEV_FENCE_SHELL=$SHELL_PROGRAM" },
+    { WALLED(OPENCODE), "CODEV_TRUST=${trust}" },
+    { WALLED(OPENCODE), "CODEV_GUARD_CONFIG=$GUARD_CONFIG" },
     { WALLED(OPENCODE), "LD_PRELOAD=$PRELOAD" },
     { WALLED(OPENCODE), "CODEV_RESTORE_LD_PRELOAD=$LD_PRELOAD_BEFORE" },
 };

@@ -258,14 +258,15 @@ static uint32_t profile(struct compiler *k, const char *name)
 }
 
 /* With a profile of its own, who has one handed over gets OpenCode's, too: what OpenCode can reach,
- * and what it is asked in. */
+ * and what it is asked in. OpenCode itself is in that one, and gets what goes inside of it. */
 static struct plan_list handed(struct compiler *k, const struct builtin *b)
 {
     const struct group *opencode = config_service(k->c, "opencode");
     const char *names[] = { b->handed, opencode ? value_text(opencode, OPT_SANDBOX) : "none" };
-    if (!b->handed || !profile(k, b->handed))
+    bool walled = strcmp(names[1], "none") != 0;
+    if (!b->handed || (b->handed_inside && !walled) || !profile(k, b->handed))
         return (struct plan_list){ 0 };
-    bool both = strcmp(names[0], names[1]) != 0 && profile(k, names[1]);
+    bool both = !b->handed_inside && strcmp(names[0], names[1]) != 0 && profile(k, names[1]);
     return plan_writer_list(&k->w, names, both ? 2 : 1);
 }
 

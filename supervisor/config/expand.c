@@ -144,6 +144,14 @@ static void put_preload(const struct config *c, const struct group *g, struct bu
     (void)g;
 }
 
+/* OpenCode's configuration when codev-prepare has left none. */
+static void put_guard_config(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)g;
+    if (*c->own_folder)
+        buf_printf(out, "%s/../share/codev/guard/guarded.json", c->own_folder);
+}
+
 static void put_plugin_timeout(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)g;
@@ -182,6 +190,16 @@ static void put_npm_cache(const struct config *c, const struct group *g, struct 
         buf_printf(out, "%s/.npm", value_text(&c->top, OPT_HOME));
 }
 
+static void put_opencode_data(const struct config *c, const struct group *g, struct buf *out)
+{
+    (void)g;
+    const char *dir = getenv("XDG_DATA_HOME");
+    if (dir && *dir == '/')
+        buf_printf(out, "%s/opencode", dir);
+    else
+        buf_printf(out, "%s/.local/share/opencode", value_text(&c->top, OPT_HOME));
+}
+
 static void put_home(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)g;
@@ -202,8 +220,10 @@ static const struct name names[] = {
     { "SHELL_PROGRAM", put_shell },
     { "SHELL_BEFORE", put_shell_before },
     { "PRELOAD", put_preload },
+    { "GUARD_CONFIG", put_guard_config },
     { "LD_PRELOAD_BEFORE", put_preload_before },
     { "POD", put_pod },
+    { "OPENCODE_DATA", put_opencode_data },
     { "OPENCODE_SANDBOX", put_opencode_sandbox },
     { "OPENCODE_URL", put_opencode_url },
     { "OPENCODE_DIRECTORY_QUERY", put_directory_query },

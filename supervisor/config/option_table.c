@@ -579,7 +579,7 @@ const struct setting option_table[] = {
                       .type = OPTION_NAME,
                       .fallback = "none",
                       .help =
-                          "Sandbox profile: `none`, `agent`, `build`, `gateway`, `probes`, or one of "
+                          "Sandbox profile: `none`, `agent`, `commands`, `build`, `gateway`, `probes`, or one of "
                           "your own." },
     [OPT_CRITICAL] = { .scope = SCOPE_SERVICE,
                        .key = "critical",

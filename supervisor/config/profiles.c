@@ -13,13 +13,14 @@
 #define LIKE_DEPTH 8
 #define PLACES_MAX 128 /* of one list, with what stands for several taken apart */
 
-enum { AGENT, BUILD, GATEWAY, PROBES, BUILTINS };
+enum { AGENT, COMMANDS, BUILD, GATEWAY, PROBES, BUILTINS };
 
 static const char *const builtins[] = {
-    [AGENT] = "agent",     /* OpenCode, and all that it runs */
-    [BUILD] = "build",     /* npm, and what it runs */
-    [GATEWAY] = "gateway", /* codev-gateway */
-    [PROBES] = "probes",   /* codev-probes */
+    [AGENT] = "agent",       /* OpenCode, and all that it runs */
+    [COMMANDS] = "commands", /* what OpenCode runs, inside of OpenCode's own */
+    [BUILD] = "build",       /* npm, and what it runs */
+    [GATEWAY] = "gateway",   /* codev-gateway */
+    [PROBES] = "probes",     /* codev-probes */
 };
 _Static_assert(ARRAY_SIZE(builtins) == BUILTINS, "a name for every built-in profile");
 
@@ -33,6 +34,7 @@ static const struct {
 } settings[] = {
     { AGENT, OPT_PROFILE_EXEC, "/" },
     { AGENT, OPT_PROFILE_READ, "$RUNTIME/xdg-config" },
+    { AGENT, OPT_PROFILE_READ, "$RUNTIME/sandbox-commands" },
     { AGENT, OPT_PROFILE_WORK, "$HOME" },
     { AGENT, OPT_PROFILE_WORK, "$CWD" },
     { AGENT, OPT_PROFILE_WORK, "$TMP" },
@@ -42,19 +44,43 @@ static const struct {
     { AGENT, OPT_PROFILE_WORK, "$VOLUMES" },
     { AGENT, OPT_PROFILE_WORK, "$RUNTIME/xdg-cache" },
     { AGENT, OPT_PROFILE_WORK, "$RUNTIME/tmp" },
+    { AGENT, OPT_PROFILE_WORK, "$RUNTIME/opencode-tmp" },
     /* OpenCode loads plugins from there, whatever else is switched off. */
     { AGENT, OPT_PROFILE_FIXED, "$HOME/.opencode" },
     { AGENT, OPT_PROFILE_HIDDEN, "$RUNTIME" },
     { AGENT, OPT_PROFILE_HIDDEN, "$STATE" },
     { AGENT, OPT_PROFILE_HIDDEN, "$SECRETS" },
     { AGENT, OPT_PROFILE_MAKE, "$RUNTIME/tmp" },
+    { AGENT, OPT_PROFILE_MAKE, "$RUNTIME/opencode-tmp" },
+    { AGENT, OPT_PROFILE_MAKE, "$RUNTIME/xdg-config/opencode" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.cache" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.config" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.npm" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.opencode" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/bin" },
-    { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/share/opencode" },
+    { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/lib" },
+    { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/share/pnpm" },
+    { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/share/uv" },
+    { AGENT, OPT_PROFILE_MAKE, "$OPENCODE_DATA/repos" },
+    { AGENT, OPT_PROFILE_MAKE, "$OPENCODE_DATA/snapshot" },
+    { AGENT, OPT_PROFILE_MAKE, "$OPENCODE_DATA/tool-output" },
+    { AGENT, OPT_PROFILE_MAKE, "$OPENCODE_DATA/worktree" },
     { AGENT, OPT_PROFILE_MAKE, "$HOME/.local/state/opencode" },
+
+    /* One layer more: takes away what is OpenCode's own, and leaves all else as it is. */
+    { COMMANDS, OPT_PROFILE_READ, "$OPENCODE_DATA/tool-output" },
+    { COMMANDS, OPT_PROFILE_WORK, "/" },
+    { COMMANDS, OPT_PROFILE_WORK, "$RUNTIME/tmp" },
+    { COMMANDS, OPT_PROFILE_WORK, "$RUNTIME/xdg-cache" },
+    { COMMANDS, OPT_PROFILE_WORK, "$OPENCODE_DATA/repos" },
+    { COMMANDS, OPT_PROFILE_WORK, "$OPENCODE_DATA/snapshot" }, /* of the files; by git */
+    { COMMANDS, OPT_PROFILE_WORK, "$OPENCODE_DATA/worktree" },
+    { COMMANDS, OPT_PROFILE_HIDDEN, "$OPENCODE_DATA" }, /* sessions with their rules, model keys */
+    { COMMANDS, OPT_PROFILE_HIDDEN, "$RUNTIME" },
+    /* Each command has a domain of its own, and ends what an earlier one left running. */
+    { COMMANDS, OPT_PROFILE_SIGNALS, "any" },
+    { COMMANDS, OPT_PROFILE_ABSTRACT, "any" },
+    { COMMANDS, OPT_PROFILE_SYSCALLS, "any" },
 
     { BUILD, OPT_PROFILE_EXEC, "/" },
     { BUILD, OPT_PROFILE_WORK, "${plugin.path}" },
@@ -70,7 +96,7 @@ static const struct {
     { BUILD, OPT_PROFILE_HIDDEN, "$RUNTIME" },
     { BUILD, OPT_PROFILE_HIDDEN, "$STATE" },
     { BUILD, OPT_PROFILE_HIDDEN, "$SECRETS" },
-    { BUILD, OPT_PROFILE_HIDDEN, "$HOME/.local/share/opencode" }, /* auth.json: the model keys */
+    { BUILD, OPT_PROFILE_HIDDEN, "$OPENCODE_DATA" }, /* auth.json: the model keys */
     { BUILD, OPT_PROFILE_MAKE, "$NPM_CACHE" },
     { BUILD, OPT_PROFILE_MAKE, "$RUNTIME/tmp" },
     { BUILD, OPT_PROFILE_SCRUB, "*TOKEN*" },
@@ -82,10 +108,11 @@ static const struct {
     { GATEWAY, OPT_PROFILE_EXEC, "$BIN/" },
     { GATEWAY, OPT_PROFILE_EXEC, "$LOADER" },
     { GATEWAY, OPT_PROFILE_WRITE, "$STATE" },
-    { GATEWAY, OPT_PROFILE_WRITE, "$RUNTIME" },
+    { GATEWAY, OPT_PROFILE_WRITE, "$RUNTIME/logins" },
     { GATEWAY, OPT_PROFILE_WRITE, "${gateway.state_repo}" },
     { GATEWAY, OPT_PROFILE_WRITE, "/dev" },
     { GATEWAY, OPT_PROFILE_HIDDEN, "$SECRETS" },
+    { GATEWAY, OPT_PROFILE_MAKE, "$RUNTIME/logins" },
     { GATEWAY, OPT_PROFILE_BIND, "${gateway.port}" },
     { GATEWAY, OPT_PROFILE_CONTROL, "annotate" },
     { GATEWAY, OPT_PROFILE_CONTROL, "events" },

@@ -124,6 +124,21 @@ static void put_links(const cJSON *status)
                  json_str_at(note, "opencode.way", "?"));
 }
 
+/* What stands around OpenCode beside its sandbox, each with its state. */
+static void put_means(const cJSON *service)
+{
+    const cJSON *m;
+    bool first = true;
+    cJSON_ArrayForEach (m, json_arr(json_obj(service, "sandbox"), "means")) {
+        const char *detail = json_str(m, "detail", "");
+        (void)printf("%s%s %s%s%s%s", first ? "         " : ", ", json_str(m, "name", "?"),
+                     json_str(m, "state", "?"), *detail ? " (" : "", detail, *detail ? ")" : "");
+        first = false;
+    }
+    if (!first)
+        (void)putchar('\n');
+}
+
 /* A service's profile, and what it goes without. */
 static void put_profiles(const cJSON *status)
 {
@@ -142,6 +157,7 @@ static void put_profiles(const cJSON *status)
             without = true;
         }
         (void)putchar('\n');
+        put_means(s);
     }
 }
 

@@ -78,5 +78,6 @@ void sandbox_status(struct jsonw *w, const struct service *s)
     for (int i = 0; has && i < SANDBOX_PART_MAX; i++)
         put_part(w, s->sv, &r, (enum sandbox_part)i);
     jsonw_array_end(w);
+    means_status(w, s);
     jsonw_object_end(w);
 }

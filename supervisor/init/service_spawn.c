@@ -59,6 +59,17 @@ static void put_notify(struct env *env, const struct surroundings *around)
     env_set(env, "WATCHDOG_PID", text);
 }
 
+/* What is there already stays the same file: a running program's sandbox lets it read that one. */
+static int put_file(const char *path, const void *data, size_t len)
+{
+    _cleanup_free_ char *old = NULL;
+    size_t old_len = 0;
+    if (file_read(path, len + 1, &old, &old_len) == 0 && old_len == len &&
+        memcmp(old, data, len) == 0)
+        return 0;
+    return file_write_atomic(path, data, len, 0600);
+}
+
 /* A profile for programs of the service's own, as the file $CODEV_SANDBOX_NAME. Where it cannot be
  * written the variable names a file that cannot be read: without it nothing is run. */
 static void hand_over(struct env *env, const struct supervisor *sv, const struct plan *p,
@@ -74,8 +85,7 @@ static void hand_over(struct env *env, const struct supervisor *sv, const struct
         return;
     const struct plan_profile *f = &p->profiles[index];
     (void)snprintf(path, sizeof path, "%s/sandbox-%s", sv->runtime_dir, name);
-    bool written =
-        sv->runtime_dir[0] && file_write_atomic(path, p->blobs + f->off, f->size, 0600) == 0;
+    bool written = sv->runtime_dir[0] && put_file(path, p->blobs + f->off, f->size) == 0;
     env_set(env, variable, written ? path : "/nonexistent/sandbox");
 }
 
@@ -97,7 +107,6 @@ static void put_secrets_fd(struct env *env, int fd)
     env_set(env, "CODEV_SECRETS_FD", number);
 }
 
-/* Runs in the child. The order is the precedence: later ones win. */
 /* The agent may not see the runtime folder, and in the folder that holds it Landlock lets nobody
  * make anything: where that is /tmp, the agent and the build get a folder of their own. */
 static void put_tmpdir(struct env *env, const struct surroundings *around)
@@ -112,6 +121,22 @@ static void put_tmpdir(struct env *env, const struct surroundings *around)
     env_set(env, "TMPDIR", path);
 }
 
+/* Bun unpacks OpenCode's native libraries and loads them by name: between the two nobody else may
+ * put one of theirs in the place. */
+static void put_own_tmp(struct env *env, const struct surroundings *around)
+{
+    const struct service *s = around->service;
+    const char *before = env_get(env, "BUN_TMPDIR"), *runtime = s->sv->runtime_dir;
+    char text[512];
+    if (!*plan_string(&s->block->plan, s->cfg->env_from) || !s->cfg->profile || !*runtime)
+        return;
+    (void)snprintf(text, sizeof text, "%s", before ? before : "");
+    env_set(env, "CODEV_RESTORE_BUN_TMPDIR", text);
+    (void)snprintf(text, sizeof text, "%s/opencode-tmp", runtime);
+    env_set(env, "BUN_TMPDIR", text);
+}
+
+/* Runs in the child. The order is the precedence: later ones win. */
 static int build_env(struct env *env, void *arg)
 {
     const struct surroundings *around = arg;
@@ -134,13 +159,18 @@ static int build_env(struct env *env, void *arg)
         char path[512];
         (void)snprintf(path, sizeof path, "%s/%s", sv->runtime_dir, file);
         int r = env_put_file(env, path);
-        if (r < 0 && r != -ENOENT)
+        if (r == -ENOENT && s->cfg->profile)
+            r = means_default(env, sv->runtime_dir);
+        else if (r == -ENOENT)
+            r = 0;
+        if (r < 0)
             return r;
     }
     for (uint32_t i = 0; i < s->cfg->handed.count; i++)
         hand_over(env, sv, p, plan_item(p, s->cfg->handed, i));
     env_set(env, "CODEV_SERVICE", s->name);
     put_tmpdir(env, around);
+    put_own_tmp(env, around);
     put_notify(env, around);
     if (around->with_secrets)
         secret_store_environment(&sv->secrets, s->cfg->secret_readers, env);
@@ -181,6 +211,7 @@ int service_spawn(struct service *s, struct proc *p, struct plan_list argv, cons
         .argv = list,
         .build_env = build_env,
         .env_arg = &around,
+        .look = *plan_string(plan, s->cfg->env_from) ? means_look : NULL,
         .cwd = *cwd ? cwd : plan_string(plan, plan->header->home),
         .cwd_optional = !*cwd,
         .user = plan_string(plan, s->cfg->user),

@@ -295,6 +295,8 @@ static struct spawn_failure run(const struct spawn_spec *spec,
         struct spawn_failure f = enter_sandbox(spec, &report);
         if (f.error)
             return f;
+        if (spec->look)
+            spec->look(&env, spec->kernel, &report);
         tell(arg, &report);
     }
     char *const *argv;

@@ -32,6 +32,8 @@ struct spawn_spec {
     /* Fills `env` in the child, just before exec: it may read files and open descriptors for the
      * program. 0 or -errno. */
     int (*build_env)(struct env *env, void *arg);
+    /* With a sandbox: what else is told of it, in it. NULL: nothing. */
+    void (*look)(const struct env *env, const struct sandbox_kernel *k, struct sandbox_report *r);
     void *env_arg;
     const char *cwd;               /* NULL: stay */
     bool cwd_optional;             /* go on in / when it is not there */

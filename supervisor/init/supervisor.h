@@ -206,6 +206,16 @@ void sandboxes_tell(struct supervisor *sv, const struct plan *p);
 struct jsonw;
 void sandbox_status(struct jsonw *w, const struct service *s);
 
+/* --- means.c --- */
+/* In the child, inside its sandbox: which means stand around OpenCode, by its environment. */
+void means_look(const struct env *env, const struct sandbox_kernel *k, struct sandbox_report *r);
+/* codev-prepare has left nothing (it timed out, the runtime folder is full): OpenCode starts with
+ * no configuration and no plugin that the agent could have written, and with the guard that is
+ * installed; not where trust is `always`. 0, or -ENOENT: that guard is not there, and OpenCode must
+ * not start. */
+int means_default(struct env *env, const char *runtime);
+void means_status(struct jsonw *w, const struct service *s);
+
 /* --- status.c --- */
 void status_json(struct supervisor *sv, struct buf *out);
 bool verdict_now(struct supervisor *sv, enum verdict_kind kind, struct verdict_check *ret,

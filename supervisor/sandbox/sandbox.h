@@ -154,11 +154,22 @@ enum sandbox_state {
 };
 extern const char *const sandbox_state_names[SANDBOX_STATE_MAX];
 
+/* What stands around OpenCode beside its sandbox; supervisor/init/means.c. */
+enum sandbox_means {
+    SANDBOX_MEANS_FENCE,    /* codev-fence.so is loaded into it */
+    SANDBOX_MEANS_COMMANDS, /* what it starts gets a sandbox inside its own */
+    SANDBOX_MEANS_GUARD,    /* no module from elsewhere is loaded into it */
+    SANDBOX_MEANS_ACCEPTED, /* it reads accepted copies of the configuration */
+    SANDBOX_MEANS_PROJECT,  /* a project's configuration does not count */
+    SANDBOX_MEANS_MAX,
+};
+
 struct sandbox_report {
-    uint8_t state[SANDBOX_PART_MAX]; /* enum sandbox_state */
-    uint8_t error[SANDBOX_PART_MAX]; /* errno of an unavailable one, 0: the kernel is too old */
-    uint16_t missing;                /* rules whose path is not there: passed over */
-    uint16_t rules;                  /* Landlock rules that were made */
+    uint8_t state[SANDBOX_PART_MAX];  /* enum sandbox_state */
+    uint8_t error[SANDBOX_PART_MAX];  /* errno of an unavailable one, 0: the kernel is too old */
+    uint8_t means[SANDBOX_MEANS_MAX]; /* enum sandbox_state */
+    uint16_t missing;                 /* rules whose path is not there: passed over */
+    uint16_t rules;                   /* Landlock rules that were made */
 };
 
 /* What would be on and what unavailable on that kernel, without doing anything. */

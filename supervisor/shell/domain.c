@@ -1,10 +1,14 @@
 #include <errno.h>
 #include <linux/landlock.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/core/cleanup.h"
+#include "base/core/file.h"
+#include "supervisor/sandbox/sandbox.h"
 #include "supervisor/shell/shell.h"
 
 /* A domain must handle something: making block devices is what nobody without privileges can do
@@ -20,4 +24,31 @@ int shell_enter_domain(void)
     int r = syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
     (void)close(fd);
     return r;
+}
+
+static int apply(const struct sandbox *s, char *const *vars)
+{
+    const struct sandbox_where where = { .runtime = shell_value(vars, "CODEV_RUNTIME_DIR"),
+                                         .state = shell_value(vars, "CODEV_STATE_DIR") };
+    struct sandbox_kernel kernel;
+    struct sandbox_report report = { .missing = 0 };
+    enum sandbox_part part;
+    sandbox_kernel_probe(&kernel);
+    int r = sandbox_apply(s, &where, &kernel, &report, &part);
+    return r < 0 ? r : kernel.landlock_abi == 0;
+}
+
+int shell_enter(char *const *vars)
+{
+    const char *path = shell_value(vars, "CODEV_SANDBOX_COMMANDS");
+    _cleanup_free_ char *block = NULL; /* from malloc, hence aligned */
+    struct sandbox sandbox;
+    struct error e = ERROR_INIT;
+    size_t size;
+    if (!path || !*path)
+        return shell_enter_domain();
+    int r = file_read(path, SANDBOX_MAX, &block, &size);
+    if (r == 0)
+        r = sandbox_open(&sandbox, block, size, &e);
+    return r < 0 ? r : apply(&sandbox, vars);
 }

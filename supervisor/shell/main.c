@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     char **vars = shell_clean(environ);
     if (!vars || argc < 1)
         return failed("cannot clean the environment", vars ? EINVAL : ENOMEM);
-    int r = shell_enter_domain();
+    int r = shell_enter(environ);
     if (r < 0)
         return failed("cannot enter its sandbox", -r);
     (void)syscall(SYS_close_range, 3, ~0U, 0);

@@ -27,6 +27,11 @@ const char *shell_value(char *const *vars, const char *name);
  * program), else bash, else sh. */
 const char *shell_choose(char *const *vars, const char *self);
 
+/* The sandbox that PID 1 hands to OpenCode for its commands (profile `commands`), a file that
+ * CODEV_SANDBOX_COMMANDS names; without that variable, shell_enter_domain(). 0 or 1 as there;
+ * -errno: the program must not be run. */
+int shell_enter(char *const *vars);
+
 /* One more Landlock domain: what is in it cannot look into (ptrace, /proc/PID/environ, mem, fd)
  * what is outside of it, OpenCode first of all. Files and signals stay as the outer domain has
  * them: each command has a domain of its own, and must be able to end what an earlier one left

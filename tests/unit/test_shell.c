@@ -1,4 +1,4 @@
-/* rooms: supervisor/shell base/core */
+/* rooms: supervisor/shell supervisor/profile supervisor/sandbox base/core */
 /* codev-shell: what it makes of an environment, and the program itself with a parent that keeps a
  * secret. */
 #include <check.h>
@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include "base/core/cleanup.h"
+#include "base/core/file.h"
+#include "supervisor/profile/profile.h"
 #include "supervisor/shell/shell.h"
 #include "tests/unit/run_suite.h"
 
-static char program[PATH_MAX], output[65536];
+static char program[PATH_MAX], output[65536], sandbox[PATH_MAX];
 
 /* ---------------------------------------------------------------- the environment */
 
@@ -149,6 +151,8 @@ static int run_file(const char *file, const char *const *argv)
         (void)clearenv();
         for (size_t i = 0; i < ARRAY_SIZE(surroundings); i++)
             (void)setenv(surroundings[i][0], surroundings[i][1], 1);
+        if (*sandbox)
+            (void)setenv("CODEV_SANDBOX_COMMANDS", sandbox, 1);
         (void)dup2(out[1], STDOUT_FILENO);
         (void)dup2(out[1], STDERR_FILENO);
         (void)dup2(out[1], 9);
@@ -237,6 +241,74 @@ START_TEST(what_an_earlier_command_left_can_be_ended)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- the sandbox that it is handed */
+
+#define WORDS(...)                                                                                 \
+    {                                                                                              \
+        .items = (const char *const[]){ __VA_ARGS__ },                                             \
+        .count = ARRAY_SIZE(((const char *const[]){ __VA_ARGS__ }))                                \
+    }
+
+/* A folder `own` that is closed but for `own/out` (to be read) and `own/git`, as a sandbox's file.
+ */
+static void make_sandbox(const char *dir)
+{
+    char own[PATH_MAX], out[PATH_MAX], git[PATH_MAX], path[PATH_MAX];
+    void *block = NULL;
+    size_t size;
+    struct error e = ERROR_INIT;
+    const char *const made[] = { own, out, git };
+    (void)snprintf(own, sizeof own, "%.4000s/own", dir);
+    (void)snprintf(out, sizeof out, "%.4000s/own/out", dir);
+    (void)snprintf(git, sizeof git, "%.4000s/own/git", dir);
+    for (size_t i = 0; i < ARRAY_SIZE(made); i++) {
+        ck_assert_int_eq(mkdir(made[i], 0755), 0);
+        (void)snprintf(path, sizeof path, "%.4000s/file", made[i]);
+        ck_assert_int_eq(file_write_atomic(path, "text\n", 5, 0644), 0);
+    }
+    const struct profile p = {
+        .name = "commands",
+        .paths = { [SANDBOX_READ] = WORDS(out),
+                   [SANDBOX_WORK] = WORDS("/", git),
+                   [SANDBOX_HIDDEN] = WORDS(own) },
+    };
+    ck_assert_msg(profile_compile(&p, &block, &size, &e) == 0, "%s", e.message);
+    (void)snprintf(sandbox, sizeof sandbox, "%.4000s/sandbox", dir);
+    ck_assert_int_eq(file_write_atomic(sandbox, block, size, 0600), 0);
+    free(block);
+}
+
+START_TEST(what_is_handed_to_it_is_entered)
+{
+    static const char look[] =
+        "cd $0; for f in own/file own/out/file own/git/file other; do cat $f 2>/dev/null | "
+        "grep -q text && echo r:$f; (echo text >> $f) 2>/dev/null && echo w:$f; done; mv own its "
+        "2>/dev/null && echo moved; rm own/file 2>/dev/null && echo removed; kill $(cat pid) && "
+        "echo ended";
+    char dir[] = "/tmp/codev-shell-XXXXXX", command[PATH_MAX];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    (void)snprintf(command, sizeof command,
+                   "cd %s; echo text > other; sleep 600 >/dev/null 2>&1 & echo $! > pid", dir);
+    ck_assert_int_eq(RUN("codev-shell", "-c", command), 0);
+    make_sandbox(dir);
+    if (has_landlock()) {
+        ck_assert_int_eq(RUN("codev-shell", "-c", look, dir), 0);
+        ck_assert_str_eq(output, "r:own/out/file\nr:own/git/file\nw:own/git/file\nr:other\n"
+                                 "w:other\nended\n");
+    } else {
+        printf("what_is_handed_to_it_is_entered: SKIP: this kernel has no Landlock\n");
+    }
+    /* Without what it was to enter, it runs nothing. */
+    ck_assert_int_eq(truncate(sandbox, 20), 0);
+    ck_assert_int_eq(RUN("codev-shell", "-c", "echo out"), 126);
+    ck_assert_ptr_null(strstr(output, "out\n"));
+    ck_assert_int_eq(unlink(sandbox), 0);
+    ck_assert_int_eq(RUN("codev-shell", "-c", "echo out"), 127);
+    *sandbox = '\0';
+    ck_assert_int_eq(file_remove_tree(dir), 0);
+}
+END_TEST
+
 int main(void)
 {
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -257,6 +329,7 @@ int main(void)
     tcase_add_test(t, it_runs_a_program);
     tcase_add_test(t, nothing_of_ours_reaches_the_command);
     tcase_add_test(t, the_parent_is_not_to_be_read);
+    tcase_add_test(t, what_is_handed_to_it_is_entered);
     tcase_add_test(t, what_an_earlier_command_left_can_be_ended);
     suite_add_tcase(s, t);
     return run_suite(s);
