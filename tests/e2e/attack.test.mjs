@@ -7,15 +7,16 @@ import fs from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { agentCalls, agentRuns } from "./lib/agent.mjs";
-import { planted, told, writes } from "./lib/planted.mjs";
+import { attacks, secretFiles, terminal, terminalAttacks } from "./lib/attacks.mjs";
+import { planted, plantedBundle, told, writes } from "./lib/planted.mjs";
 import { modelConfig, startPod } from "./lib/pod.mjs";
 import { IS_ROOT, TOP, eventually, sh, sleep, startFakeModel, tempDir } from "./lib/util.mjs";
 
 const skip = IS_ROOT ? false : "needs root for mounts";
 const UID = 1000;
+const CC = process.env.CC ?? "cc";
 const SOURCE = path.join(TOP, "tests/e2e/attack");
-const ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount/token";
-const FILED = "/run/filed/github-token";
+const { account: ACCOUNT, filed: FILED } = secretFiles;
 
 // Secrets where Kubernetes and a manifest put them.
 const secretsAt = (owner) => `
@@ -34,15 +35,17 @@ async function startAttacked({ sandbox, uid }) {
   const modelFile = path.join(dir, "attacked.json");
   fs.writeFileSync(heard, "");
   fs.mkdirSync(tools, { recursive: true });
-  sh(process.env.CC ?? "cc", ["-D_GNU_SOURCE", "-std=gnu17", "-O1", "-o", path.join(tools, "attack"), path.join(SOURCE, "attack.c")]);
+  sh(CC, ["-D_GNU_SOURCE", "-std=gnu17", "-O1", "-o", path.join(tools, "attack"), path.join(SOURCE, "attack.c")]);
   fs.copyFileSync(path.join(SOURCE, "ask.mjs"), path.join(tools, "ask.mjs"));
+  for (const name of ["preloaded", "unpacked"])
+    sh(CC, ["-shared", "-fPIC", "-D_GNU_SOURCE", `-DMARK="${home}/src/marks/${name}"`, "-o", path.join(tools, `${name}.so`), path.join(SOURCE, "library.c")]);
   const config = modelConfig(model.url);
   config.permission = { bash: "allow", edit: "ask", external_directory: "allow" };
   fs.writeFileSync(modelFile, JSON.stringify(config));
   const pod = await startPod({
     ...{ dir, model, uid, prelude: secretsAt(uid ?? 0) },
     env: { OPENCODE_CONFIG: modelFile, CODEV_TOKEN: "", GITHUB_TOKEN_FILE: FILED, npm_config_offline: "true" },
-    config: (c) => (sandbox ? c : { ...c, services: { opencode: { sandbox: "none" } } }),
+    config: (c) => ({ ...c, services: { opencode: sandbox ? { limits: { nproc: 700 } } : { sandbox: "none" } } }),
   });
   pod.tools = tools;
   pod.heard = () => fs.readFileSync(heard, "utf8");
@@ -53,54 +56,10 @@ async function startAttacked({ sandbox, uid }) {
   await pod.bridged();
   const password = (await pod.ctl("password")).out.trim();
   pod.password = password;
+  pod.data = path.join(home, ".local/share/opencode");
   pod.openCodeAuth = async () => `Basic ${Buffer.from(`opencode:${password}`).toString("base64")}`;
+  await pod.oc("/auth/somebody", { method: "PUT", body: '{"type":"api","key":"key-of-a-person"}' });
   return { pod, model };
-}
-
-const read = (file) => `head -c 4 '${file}' >/dev/null && echo "WON ${file}" || echo "lost ${file}"`;
-const write = (file) => `(: >> '${file}') 2>/dev/null && echo "WON ${file}" || echo "lost ${file}"`;
-
-// [name, command]; in the command, A is the attack program. `uid`: only for an ordinary user.
-function attacks(pod) {
-  const A = path.join(pod.tools, "attack");
-  const ask = (...args) => `node ${path.join(pod.tools, "ask.mjs")} ${args.join(" ")}`;
-  const others = ["1", "codev-gateway", "codev-probes", "g:gateway", "g:opencode"];
-  const looks = ["environ", "mem", "fd", "ptrace", "readv", "getfd", "signal"];
-  const kernel = [
-    ...["unshare", "userns", "clone3", "bpf", "io_uring", "keyring", "add_key", "perf", "userfaultfd", "chroot"],
-    ...["mount /mnt", `mknod ${pod.src}/device`, "handle /etc/passwd"],
-  ];
-  const own = `$(pgrep -x opencode)`;
-  return [
-    ...others.flatMap((who) => looks.map((how) => [`${how} of ${who}`, `${A} ${how} ${who}`])),
-    ...["environ", "mem", "fd", "ptrace", "readv", "getfd"].map((how) => [`${how} of OpenCode`, `${A} ${how} ${own}`]),
-    ...kernel.map((call) => [call, `${A} ${call}`]),
-    // Escapes: the walls are not made of names, sessions or parents.
-    ["a renamed program", `cp ${A} ${pod.src}/codev-init && ${pod.src}/codev-init environ codev-gateway`],
-    ["a session of its own", `setsid -w ${A} environ codev-gateway`],
-    [
-      "a double fork",
-      `F=$(mktemp); (setsid sh -c "sleep 0.2; ${A} environ codev-gateway > $F.new; mv $F.new $F" >/dev/null 2>&1 &); ` +
-        `for i in $(seq 100); do [ -s $F ] && break; sleep 0.1; done; cat $F`,
-    ],
-    // Files.
-    ["the service account's token", read(ACCOUNT)],
-    ["a secret by its file", read(FILED)],
-    ["own state: read", read(`${pod.state}/opencode-password`)],
-    ["own state: write", write(`${pod.state}/gateway.db`)],
-    ["own state: make", write(`${pod.state}/new`)],
-    ["the runtime folder: write", write(`${pod.runtime}/new`)],
-    ["a login ticket", `cat ${pod.runtime}/login-* 2>/dev/null | grep -qE "[0-9a-f]{32}" && echo WON || echo lost`],
-    ["the runtime folder: OpenCode's environment", write(`${pod.runtime}/opencode.env`)],
-    ["the control socket", `${A} control ${pod.runtime}/control.sock`],
-    ["codevctl", `CODEV_RUNTIME_DIR=${pod.runtime} codevctl status 2>&1 | grep -q plugin-watch && echo WON || echo lost`],
-    // Secrets.
-    ["the password in the environment", `env | grep -q ${pod.password} && echo WON || echo lost`],
-    ["the password of OpenCode", `tr '\\0' '\\n' < /proc/${own}/environ | grep -q SERVER_PASSWORD= && echo WON || echo lost`],
-    ["any password anywhere", `cat /proc/[0-9]*/environ 2>/dev/null | grep -aq ${pod.password} && echo WON || echo lost`],
-    ["a decision at the gateway", ask("decide", pod.api, pod.state)],
-    ["a second bridge", ask("bridge", pod.api, pod.state)],
-  ];
 }
 
 // Calls of tools, each allowed by a person.
@@ -121,6 +80,16 @@ async function work(pod, calls, ms) {
   }
 }
 
+async function restarted(pod) {
+  const old = (await pod.service("opencode")).pid;
+  assert.equal((await pod.ctl("restart", "opencode")).code, 0);
+  await eventually("another OpenCode is ready", async () => {
+    const { pid, state } = await pod.service("opencode");
+    return pid !== old && state === "ready";
+  }, 60000);
+  await pod.bridged();
+}
+
 const sandboxed = [
   { name: "in the sandbox, as root", sandbox: true },
   { name: `in the sandbox, as user ${UID}`, sandbox: true, uid: UID },
@@ -132,6 +101,15 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
     after(async () => {
       await pod?.end();
       model?.stop();
+    });
+
+    test("status tells each of the means", async () => {
+      const { sandbox } = await pod.service("opencode");
+      const state = Object.fromEntries(sandbox.means.map((m) => [m.name, m.state]));
+      const names = ["fence", "walls around commands", "guard against modules", "accepted copies", "project configuration ignored"];
+      assert.deepEqual(state, kind.sandbox ? Object.fromEntries(names.map((name) => [name, "on"])) : {});
+      const { out } = await pod.ctl("status");
+      for (const name of names) assert.equal(out.includes(`${name} on`), kind.sandbox, out);
     });
 
     test("attacks from the bash tool", async (t) => {
@@ -149,6 +127,61 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
         const now = (await pod.status()).services;
         assert.deepEqual(now.map((s) => [s.name, s.pid, s.restarts]), before.map((s) => [s.name, s.pid, s.restarts]));
       });
+    });
+
+    // A person is asked, and the agent, in another session, answers for them.
+    test("a reply to its own permission request", async () => {
+      const file = path.join(pod.src, "asked.txt");
+      await pod.prompt(`please\n@@tool write ${JSON.stringify({ filePath: file, content: "mine\n" })}\n@@then\n@@text Done.`);
+      const request = await pod.request();
+      const [said] = await agentRuns(pod, [`node ${pod.tools}/ask.mjs reply ${pod.opencode} ${pod.src}`]);
+      if (!kind.sandbox) {
+        assert.match(said, /^WON/);
+        return eventually("what nobody allowed is written", () => fs.existsSync(file));
+      }
+      assert.match(said, /^lost the list: 401/);
+      assert.ok(!fs.existsSync(file));
+      assert.equal((await pod.request()).id, request.id, "it still waits for a person");
+      assert.equal((await pod.decide(request.id, "reject")).status, 200);
+    });
+
+    test("OpenCode's own tools led astray by a link", async () => {
+      const links = ["self", "$(pgrep -x opencode)"].map((who, i) => `ln -sf /proc/${who}/environ ${pod.src}/link-${i}.txt`);
+      await agentRuns(pod, [links.join("; ")]);
+      const calls = [0, 1].map((i) => ["read", { filePath: path.join(pod.src, `link-${i}.txt`) }]);
+      const parts = await work(pod, calls);
+      assert.equal(parts.length, links.length);
+      for (const { state } of parts) {
+        const won = JSON.stringify(state).includes(pod.password);
+        assert.equal(won, !kind.sandbox, state.error);
+      }
+    });
+
+    test("attacks from a terminal", async (t) => {
+      const list = terminalAttacks(pod);
+      const out = (i) => path.join(pod.src, `terminal-${i}`);
+      const script = list.map(([, command], i) => `{ ${command}\n} > ${out(i)}.new 2>&1; mv ${out(i)}.new ${out(i)}`).join("\n");
+      const made = await terminal(pod, { command: "/bin/bash", args: ["-c", script] });
+      assert.equal(made.status, 200);
+      // What makes a program or a shell run other code before it does what it is for.
+      const startup = path.join(pod.src, "startup.sh");
+      const mark = path.join(pod.src, "marks/startup");
+      await agentRuns(pod, [`mkdir -p ${pod.src}/marks; echo 'env >> ${mark}' > ${startup}`]);
+      const env = { BASH_ENV: startup, ENV: startup, PROMPT_COMMAND: `. ${startup}`, LD_PRELOAD: path.join(pod.tools, "preloaded.so") };
+      assert.equal((await terminal(pod, { env })).status, 200);
+      for (const name of ["startup", ...(kind.sandbox ? [] : ["preloaded"])])
+        await t.test(`${name}, given to a terminal`, async () => {
+          const seen = await eventually(`${name} ran`, () => told(pod, name), 30000);
+          if (kind.sandbox) assert.equal(seen, "harmless");
+          else assert.match(seen, /^WON/);
+        });
+      if (kind.sandbox) assert.doesNotMatch(told(pod, "preloaded"), /^WON/);
+      for (const [i, [name]] of list.entries())
+        await t.test(name, async () => {
+          const said = await eventually("its output", () => fs.existsSync(out(i)) && fs.readFileSync(out(i), "utf8"));
+          if (kind.sandbox) assert.doesNotMatch(said, /^WON/m);
+          else assert.match(said, /^WON/m);
+        });
     });
 
     test("honest work", async (t) => {
@@ -175,8 +208,11 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
           ),
           /dep/,
         ],
+        [bash("seq 200000"), /truncated/i],
+        [bash(`tail -qn1 ${pod.data}/tool-output/tool_*`), /^200000$/m],
+        [["grep", { pattern: "^19999[0-9]$", path: `${pod.data}/tool-output` }], /199999/],
         [bash(`cat <(echo substituted); diff <(echo a) <(echo a) && mktemp && mkdir -p ~/.cache/new-tool && echo x > ~/.cache/new-tool/x && echo cached`), /substituted[^]*cached/],
-        [bash(`echo 'int main(void){return 42;}' > ${folder}/a.c && ${process.env.CC ?? "cc"} -o ${folder}/a ${folder}/a.c && ${folder}/a; echo status $?`), /status 42/],
+        [bash(`echo 'int main(void){return 42;}' > ${folder}/a.c && ${CC} -o ${folder}/a ${folder}/a.c && ${folder}/a; echo status $?`), /status 42/],
         // A server that one command starts is used and ended by others.
         [bash(`node -e 'require("http").createServer((q,s)=>s.end("served")).listen(0,function(){require("fs").writeFileSync("${folder}/port",String(this.address().port))})' >/dev/null 2>&1 & echo $! > ${folder}/pid; for i in $(seq 100); do [ -s ${folder}/port ] && break; sleep 0.1; done; echo started`), /started/],
         [bash(`node -e 'fetch("http://127.0.0.1:"+require("fs").readFileSync("${folder}/port")).then(r=>r.text()).then(console.log)'; ps -o pid= -p $(cat ${folder}/pid) && kill $(cat ${folder}/pid) && echo ended`), /served[^]*ended/],
@@ -193,27 +229,78 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
         });
     });
 
+    // git, started by OpenCode, keeps them in OpenCode's folder.
+    test("snapshots of a repository", async () => {
+      const folder = path.join(pod.src, "work");
+      const where = `?directory=${encodeURIComponent(folder)}`;
+      const { body: session } = await pod.oc(`/session${where}`, { method: "POST", body: '{"title":"Snapshots","permission":[{"permission":"*","pattern":"*","action":"allow"}]}' });
+      const text = `please\n@@tool write ${JSON.stringify({ filePath: path.join(folder, "two.txt"), content: "delta\n" })}\n@@then\n@@text Done.`;
+      await pod.oc(`/session/${session.id}/message${where}`, { method: "POST", body: JSON.stringify({ parts: [{ type: "text", text }] }) });
+      const { body: messages } = await pod.oc(`/session/${session.id}/message${where}`);
+      const snapshots = messages.flatMap((m) => m.parts).map((p) => p.snapshot).filter(Boolean);
+      assert.ok(snapshots.length > 1 && snapshots[0] !== snapshots.at(-1), JSON.stringify(snapshots));
+      const reverted = await pod.oc(`/session/${session.id}/revert${where}`, { method: "POST", body: JSON.stringify({ messageID: messages[0].info.id }) });
+      assert.equal(reverted.status, 200);
+      await eventually("the file is gone again", () => !fs.existsSync(path.join(folder, "two.txt")));
+    });
+
+    test("forks without end", { skip: kind.sandbox && !kind.uid && "root has no limit of processes" }, async () => {
+      const before = (await pod.status()).services;
+      let done = false;
+      const forks = agentRuns(pod, [`${pod.tools}/attack forks 1500`]).finally(() => (done = true));
+      let asked = 0;
+      for (; !done; asked++) {
+        await pod.status(); // PID 1 answers, and new programs of others start
+        await sleep(300);
+      }
+      assert.match((await forks)[0], kind.sandbox ? /^lost/m : /^WON/m);
+      assert.ok(asked > 3, `${asked} answers`);
+      const now = (await pod.status()).services;
+      assert.deepEqual(now.map((s) => [s.name, s.pid, s.restarts]), before.map((s) => [s.name, s.pid, s.restarts]));
+    });
+
+    // No wall stops that; what counts is that it is told, and that nothing of ours is lost.
+    test("a volume that is filled", { skip: !kind.uid && "the same for everybody" }, async () => {
+      const file = path.join(pod.src, "full.txt");
+      await pod.prompt(`please\n@@tool write ${JSON.stringify({ filePath: file, content: "kept\n" })}\n@@then\n@@text Done.`);
+      const { id } = await pod.request();
+      const filler = path.join(pod.home, ".local/bin/filler");
+      const fill = `n=0; for size in 64M 8M 1M 64K 4K; do while fallocate -l $size ${filler}-$n 2>/dev/null; do n=$((n+1)); done; done; echo "$n files"`;
+      assert.match((await agentRuns(pod, [fill]))[0], /^[1-9]\d* files/);
+      await eventually("the pod is not ready", async () => (await pod.ctl("probe", "ready")).code === 1, 60000);
+      const { findings } = (await pod.status()).volumes[0];
+      assert.match(findings.map((f) => f.message).join("\n"), /space|full/i);
+      assert.equal((await pod.fetch("/api/health")).status, 200);
+      assert.equal((await pod.request()).id, id, "what waits is still there");
+      assert.ok((await agentRuns(pod, [`rm ${filler}-*; echo removed`]))[0].includes("removed"), "OpenCode works");
+      await eventually("the pod is ready again", async () => (await pod.ctl("probe", "ready")).code === 0, 60000);
+      await eventually("the decision is taken", async () => (await pod.decide(id, "once")).status === 200);
+      await eventually("what was allowed is written", () => fs.existsSync(file));
+    });
+
     test("code left for OpenCode to load", async (t) => {
       const list = planted(pod);
       const made = `mkdir -p ${pod.src}/marks && cd ${pod.src}/other && git init -q && git add -A && git -c user.name=a -c user.email=a@localhost commit -q -m one`;
-      await agentRuns(pod, [`mkdir -p ${pod.src}/marks`, ...list.map(writes), made]);
+      await agentRuns(pod, [`mkdir -p ${pod.src}/marks`, ...list.map(writes), made, plantedBundle(pod, "plugin-bundle")]);
       // OpenCode reads all of it again: by itself, after a restart, in another folder.
       const where = `?directory=${encodeURIComponent(pod.src)}`;
       const other = `?directory=${encodeURIComponent(path.join(pod.src, "other"))}`;
       assert.equal((await pod.oc(`/instance/dispose${where}`, { method: "POST" })).status, 200);
-      const old = (await pod.service("opencode")).pid;
-      assert.equal((await pod.ctl("restart", "opencode")).code, 0);
-      await eventually("another OpenCode is ready", async () => {
-        const { pid, state } = await pod.service("opencode");
-        return pid !== old && state === "ready";
-      }, 60000);
-      await pod.bridged();
+      await restarted(pod);
       // Without the sandbox this waits for language servers that never answer.
       await work(pod, [["write", { filePath: `${pod.src}/note.txt`, content: "one\n" }]], 15000).catch(() => {});
       await pod.oc(`/session${other}`, { method: "POST", body: "{}" });
       await pod.oc(`/config${other}`);
       for (const route of ["/mcp", "/vcs", "/vcs/status", "/file/status"]) await pod.oc(route + other).catch(() => {});
-      for (const [name] of list.filter(([name]) => name))
+      // A library that OpenCode unpacks when the first terminal is opened.
+      const swap = `TMP=\${TMPDIR:-/tmp}; cp ${pod.tools}/unpacked.so $TMP/evil; setsid ${pod.tools}/attack swap $TMP:$TMP/evil > $TMP/swapped 2>&1 & ` +
+        `for i in $(seq 100); do grep -q watching $TMP/swapped && break; sleep 0.1; done; cat $TMP/swapped`;
+      for (let tries = 0; tries < (kind.sandbox ? 1 : 6) && !told(pod, "unpacked"); tries++) {
+        if (tries) await restarted(pod); // it is a race, and each OpenCode unpacks once
+        assert.match((await agentRuns(pod, [swap]))[0], /watching/);
+        await terminal(pod, {});
+      }
+      for (const name of [...list.map(([name]) => name).filter(Boolean), "plugin-bundle", "unpacked"])
         await t.test(name, async () => {
           const seen = () => told(pod, name);
           if (kind.sandbox) assert.doesNotMatch(seen(), /^WON/);
@@ -226,3 +313,33 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
     });
   });
 }
+
+// codev-prepare did not come to its end: OpenCode starts all the same, and as closed as ever.
+test("code left for an OpenCode that nothing was prepared for", { skip }, async (t) => {
+  const model = await startFakeModel();
+  t.after(() => model.stop());
+  const pod = await startPod({
+    ...{ model, uid: UID, plugin: "none" },
+    env: { OPENCODE_CONFIG: "/nowhere.json", OPENCODE_CONFIG_CONTENT: JSON.stringify({ ...modelConfig(model.url), permission: { edit: "allow" } }) },
+    config: (c) => ({ ...c, services: { prepare: { command: ["/bin/true"] } } }),
+  });
+  t.after(() => pod.end());
+  await pod.ready();
+  pod.src = path.join(pod.home, "src");
+  pod.password = (await pod.ctl("password")).out.trim();
+  const state = (await pod.service("opencode")).sandbox.means.map((m) => m.state);
+  assert.deepEqual(state, ["on", "on", "on", "on", "on"]);
+  // As the agent of an earlier time would have left it.
+  const list = planted(pod);
+  const script = ["mkdir -p " + path.join(pod.src, "marks"), ...list.map(writes), `chmod -R a+rwX ${pod.src} ${pod.home}/.config`].join("\n");
+  assert.equal((await pod.exec("sh", ["-c", script]).ended).code, 0);
+  assert.equal((await pod.ctl("restart", "opencode")).code, 0);
+  await pod.ready();
+  const where = `?directory=${encodeURIComponent(pod.src)}`;
+  const session = await eventually("a session", async () => (await pod.oc(`/session${where}`, { method: "POST", body: "{}" })).body.id, 60000);
+  const file = path.join(pod.src, "note.txt");
+  const text = `please\n@@tool write ${JSON.stringify({ filePath: file, content: "one\n" })}\n@@then\n@@text Done.`;
+  await pod.oc(`/session/${session}/message${where}`, { method: "POST", body: JSON.stringify({ parts: [{ type: "text", text }] }) });
+  assert.equal(fs.readFileSync(file, "utf8"), "one\n", "it works");
+  for (const [name] of list.filter(([name]) => name)) assert.doesNotMatch(told(pod, name), /^WON/, name);
+});

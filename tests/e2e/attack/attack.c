@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -287,12 +288,50 @@ static int forks(const char *limit)
         n++;
     }
     int error = errno;
+    (void)sleep(3); /* for others to be seen at work meanwhile */
     (void)kill(-group, SIGTERM);
     while (wait(NULL) > 0)
         ;
     errno = error;
     printf("%d processes\n", n);
     return verdict(n == wanted ? 0 : -1, "as many processes as it liked");
+}
+
+static void swap_for(const char *folder, const char *name, const char *library)
+{
+    char path[4096], fresh[4096];
+    size_t len = strlen(name);
+    if (len < 4 || (strcmp(name + len - 3, ".so") != 0 && strcmp(name + len - 5, ".node") != 0))
+        return;
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)snprintf(fresh, sizeof fresh, "%s/swap-%d", folder, getpid());
+    if (link(library, fresh) == 0 && rename(fresh, path) == 0)
+        printf("swapped %s\n", path);
+    (void)fflush(stdout);
+}
+
+/* Whoever unpacks a library into a folder of temporary files gets `library` in its place, for half
+ * a minute: swap FOLDER:LIBRARY. */
+static int swap_libraries(const char *what)
+{
+    _Alignas(8) char room[4096], folder[4096];
+    (void)snprintf(folder, sizeof folder, "%s", what);
+    char *library = strchr(folder, ':');
+    int fd = inotify_init1(IN_CLOEXEC);
+    if (!library || inotify_add_watch(fd, (*library++ = '\0', folder), IN_CREATE) < 0)
+        return verdict(-1, "to watch");
+    printf("watching\n");
+    (void)fflush(stdout);
+    (void)alarm(30);
+    for (ssize_t n; (n = read(fd, room, sizeof room)) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            const void *here = room + at;
+            const struct inotify_event *e = here;
+            if (e->len)
+                swap_for(folder, e->name, library);
+            at += (ssize_t)sizeof *e + e->len;
+        }
+    return 0;
 }
 
 static const struct {
@@ -323,10 +362,12 @@ static const struct {
     { "control", control },
     { "left-open", left_open },
     { "forks", forks },
+    { "swap", swap_libraries },
 };
 
 int main(int argc, char **argv)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* who is turned away says so */
     for (size_t i = 0; argc > 1 && i < sizeof attacks / sizeof *attacks; i++)
         if (strcmp(attacks[i].name, argv[1]) == 0)
             return attacks[i].attack(argc > 2 ? argv[2] : "");

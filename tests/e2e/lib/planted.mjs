@@ -58,6 +58,13 @@ export function planted(pod) {
   ];
 }
 
+// Our own plugin, whose bundle becomes another: it goes on to work, and leaves a mark.
+export function plantedBundle(pod, name) {
+  const code = module(path.join(pod.src, "marks", name)).replace(/^export default.*$/m, "");
+  const put = `echo ${Buffer.from(code).toString("base64")} | base64 -d`;
+  return `for f in ${pod.plugin}/dist/*.js; do { ${put}; cat $f; } > $f.new && mv $f.new $f; done`;
+}
+
 // The shell command by which the agent writes a file; a file that it cannot write is passed over.
 export const writes = ([, file, content, mode]) =>
   `mkdir -p '${path.dirname(file)}'; echo ${Buffer.from(content).toString("base64")} | base64 -d > '${file}'; ` +
