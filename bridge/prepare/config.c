@@ -117,8 +117,14 @@ static int write_entry(const struct settings *s, const struct sources *all, cons
         return error_set_errno(e, -ENOMEM, "opencode.json");
     if (bad)
         report_note(report, "%s; it is ignored until it is mended", custom->reason);
-    if (entry && custom && custom->state == SOURCE_UNCLEAR)
+    bool unclear = custom && custom->state == SOURCE_UNCLEAR;
+    if (entry && unclear && !s->accepted)
         return write_inline(s, custom, entry, env, report, e);
+    if (unclear && s->accepted) {
+        report_note(report, "%s cannot be merged with the guard: OpenCode does not read it",
+                    custom->path);
+        custom = NULL;
+    }
     /* A custom file that was accepted is read from our copy only. */
     if (!entry && !bad && !s->no_project && !(s->accepted && custom && custom->json)) {
         (void)unlink(path);
