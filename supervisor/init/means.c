@@ -67,8 +67,7 @@ void means_look(const struct env *env, const struct sandbox_kernel *k, struct sa
 {
     r->means[SANDBOX_MEANS_FENCE] = (uint8_t)fence(env);
     r->means[SANDBOX_MEANS_COMMANDS] = (uint8_t)commands(env, k);
-    r->means[SANDBOX_MEANS_GUARD] =
-        (uint8_t)wanted(env, there(env_get(env, "CODEV_GUARD"), R_OK));
+    r->means[SANDBOX_MEANS_GUARD] = (uint8_t)wanted(env, there(env_get(env, "CODEV_GUARD"), R_OK));
     r->means[SANDBOX_MEANS_ACCEPTED] =
         (uint8_t)wanted(env, in_runtime(env, "XDG_CONFIG_HOME", "xdg-config"));
     r->means[SANDBOX_MEANS_PROJECT] =
@@ -78,7 +77,8 @@ void means_look(const struct env *env, const struct sandbox_kernel *k, struct sa
 int means_default(struct env *env, const char *runtime)
 {
     char path[4096];
-    const char *before = env_get(env, "XDG_CONFIG_HOME"), *guard = env_get(env, "CODEV_GUARD_CONFIG");
+    const char *before = env_get(env, "XDG_CONFIG_HOME"),
+               *guard = env_get(env, "CODEV_GUARD_CONFIG");
     if (!asks(env) || !*runtime)
         return 0;
     if (!there(guard, R_OK))

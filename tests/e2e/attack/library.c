@@ -1,5 +1,5 @@
-/* A library that an agent gets loaded somewhere: leaves in the file MARK where it runs and what is in
- * that process's environment. */
+/* A library that an agent gets loaded somewhere: leaves in the file MARK where it runs and what is
+ * in that process's environment. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
