@@ -87,7 +87,6 @@ async function restarted(pod) {
     const { pid, state } = await pod.service("opencode");
     return pid !== old && state === "ready";
   }, 60000);
-  await pod.bridged();
 }
 
 const sandboxed = [
@@ -287,6 +286,7 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
       const other = `?directory=${encodeURIComponent(path.join(pod.src, "other"))}`;
       assert.equal((await pod.oc(`/instance/dispose${where}`, { method: "POST" })).status, 200);
       await restarted(pod);
+      await pod.bridged();
       // Without the sandbox this waits for language servers that never answer.
       await work(pod, [["write", { filePath: `${pod.src}/note.txt`, content: "one\n" }]], 15000).catch(() => {});
       await pod.oc(`/session${other}`, { method: "POST", body: "{}" });
@@ -296,7 +296,7 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
       const swap = `TMP=\${TMPDIR:-/tmp}; cp ${pod.tools}/unpacked.so $TMP/evil; setsid ${pod.tools}/attack swap $TMP:$TMP/evil > $TMP/swapped 2>&1 & ` +
         `for i in $(seq 100); do grep -q watching $TMP/swapped && break; sleep 0.1; done; cat $TMP/swapped`;
       for (let tries = 0; tries < (kind.sandbox ? 1 : 6) && !told(pod, "unpacked"); tries++) {
-        if (tries) await restarted(pod); // it is a race, and each OpenCode unpacks once
+        if (tries) await restarted(pod).then(() => pod.bridged()); // it is a race, and each OpenCode unpacks once
         assert.match((await agentRuns(pod, [swap]))[0], /watching/);
         await terminal(pod, {});
       }
@@ -333,8 +333,7 @@ test("code left for an OpenCode that nothing was prepared for", { skip }, async 
   const list = planted(pod);
   const script = ["mkdir -p " + path.join(pod.src, "marks"), ...list.map(writes), `chmod -R a+rwX ${pod.src} ${pod.home}/.config`].join("\n");
   assert.equal((await pod.exec("sh", ["-c", script]).ended).code, 0);
-  assert.equal((await pod.ctl("restart", "opencode")).code, 0);
-  await pod.ready();
+  await restarted(pod);
   const where = `?directory=${encodeURIComponent(pod.src)}`;
   const session = await eventually("a session", async () => (await pod.oc(`/session${where}`, { method: "POST", body: "{}" })).body.id, 60000);
   const file = path.join(pod.src, "note.txt");
