@@ -377,10 +377,13 @@ test("on a terminal what waits is shown and asked for, and the answer is about w
     assert.equal(await answer(no), 1, JSON.stringify(no));
     assert.ok(!fs.existsSync(asked));
   }
+  // Root in the pod of an ordinary user, whose codev-prepare is to read it.
+  if (IS_ROOT) fs.chownSync(path.join(world.state, "trust"), 1000, 1000);
   // Something else waits by the time of the answer: what counts is what was shown.
   const text = fs.readFileSync(changes, "utf8");
   assert.equal(await answer("y\n", () => fs.writeFileSync(changes, text.replace(id, "0".repeat(40)))), 0);
   assert.equal(fs.readFileSync(asked, "utf8"), `${id}\n`);
+  assert.equal(fs.statSync(asked).uid, IS_ROOT ? 1000 : process.getuid());
 });
 
 // --- a whole pod ---
