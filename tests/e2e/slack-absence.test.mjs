@@ -84,3 +84,34 @@ test("the connection alone was away; words older than what they would decide", a
   await w.waiting("true asked-second");
   assert.ok((await opencode.api("/permission")).body.some((p) => p.sessionID === id), "it still waits");
 });
+
+test("a damaged database is kept aside; threads and what waits are found again, and it is said once", async () => {
+  const thread = await begin("before the damage");
+  const id = await opencode.prompt('go\n@@tool bash {"command":"echo x >> after-damage","description":"T"}\n@@then\n@@text Done after.', "Kept");
+  const m = await w.waiting("after-damage");
+  const before = (await w.all("&from=bot")).length;
+  await w.kill();
+  const state = path.join(home, "state");
+  const file = path.join(state, "gateway.db");
+  for (const name of fs.readdirSync(state)) if (/^gateway\.db-/.test(name)) fs.rmSync(path.join(state, name));
+  fs.writeFileSync(file, Buffer.from("this was a database once, before a disk went bad\n".repeat(400)));
+  for (let i = 0; i < 2; i++) {
+    await w.start();
+    const said = () => w.all("&from=bot&contains=memory").then((all) => all.filter((x) => /My memory was damaged/.test(x.text)));
+    await eventually("it is said", async () => (await said()).length > 0, 50000);
+    if (i === 0) {
+      assert.match((await said())[0].text, /gateway\.db\.corrupt-\d+/);
+      assert.equal((await w.all("&from=bot")).length, before + 1, "nothing was posted twice");
+      await w.click("alice", m, "allow_once");
+      await w.settled(m.ts, /Allowed once by <@U0ALICE0001>/);
+      await eventually("the agent goes on", async () => /Done after/.test(await opencode.messages(id)));
+      await say("@@text After the damage.", thread);
+      await posted("After the damage.");
+      assert.equal((await posted("After the damage.")).thread_ts, thread);
+    }
+    await w.kill("SIGTERM");
+    assert.equal((await said()).length, 1, "once");
+  }
+  assert.ok(fs.readdirSync(state).some((name) => /^gateway\.db\.corrupt-\d+$/.test(name)));
+  assert.equal(await userPrompts("Begun before the damage."), 1);
+});

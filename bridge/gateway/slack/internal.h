@@ -40,6 +40,7 @@ struct slack {
     struct stream *stream;
     struct intake *intake;
     struct catchup *catchup;
+    struct rebuild *rebuild;   /* NULL: nothing was lost */
     struct timer *check_timer; /* tokens and channel are looked at again */
     struct timer *stop_timer;
     char *team_url; /* of the workspace, ends with "/"; NULL until auth.test answered */

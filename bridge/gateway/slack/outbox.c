@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PICK_MAX      8
@@ -23,6 +24,7 @@ struct outbox {
     struct timer *timer;
     struct item *working;     /* being sent or looked for */
     uint64_t paused_until_ms; /* monotonic: Slack can't be reached, or the token is wrong */
+    bool held, was_held;
     void (*flush_fn)(void *data);
     void *flush_data;
     uint64_t flush_deadline_ms;
@@ -66,6 +68,14 @@ void outbox_free(struct outbox *o)
 void outbox_kick(struct outbox *o)
 {
     timer_start(o->timer, 0);
+}
+
+void outbox_hold(struct outbox *o, bool hold)
+{
+    o->held = hold;
+    o->was_held = o->was_held || hold;
+    if (!hold)
+        outbox_kick(o);
 }
 
 int outbox_put(struct outbox *o, struct outgoing *m)
@@ -432,6 +442,22 @@ static int pick(void *data, const struct outbox_item *row)
     return 0;
 }
 
+static int same_place(void *data, const struct store_place *p)
+{
+    struct item *i = data;
+    (void)snprintf(i->channel, sizeof i->channel, "%s", p->channel);
+    (void)snprintf(i->ts, sizeof i->ts, "%s", p->ts);
+    return 0;
+}
+
+/* Its message was found again after the state was lost. */
+static bool is_there(struct item *i)
+{
+    return i->o->was_held && !i->update && i->state == OUTBOX_QUEUED && i->place.kind &&
+           store_place_get(i->o->s->store, CONNECTOR, i->place.kind, i->place.pod, i->place.id,
+                           same_place, i) == 0;
+}
+
 /* It was settled before anybody saw it: not shown at all. */
 static void item_drop(struct item *i)
 {
@@ -448,7 +474,9 @@ static void item_begin(struct pump *p, struct item *i)
     i->next = o->working;
     o->working = i;
     enum item_verdict v = item_resolve(i);
-    if (v == ITEM_BROKEN) {
+    if (is_there(i)) {
+        item_done(i, i->channel, i->ts);
+    } else if (v == ITEM_BROKEN) {
         item_failed(i, "the message it belongs to is not there");
     } else if (v == ITEM_WAIT) { /* for a message that is on its way: its end kicks */
         item_leave(i);
@@ -488,7 +516,9 @@ static void pump(struct outbox *o)
     }
     *p = (struct pump){ .o = o, .now_ms = clock_wall_ms(), .next_ms = INT64_MAX };
     uint64_t mono = clock_mono_ms();
-    if (o->paused_until_ms > mono) {
+    if (o->held) {
+        ; /* its end kicks */
+    } else if (o->paused_until_ms > mono) {
         due_in(p, (int64_t)(o->paused_until_ms - mono));
     } else {
         int r = store_outbox_each(o->s->store, CONNECTOR, pick, p);

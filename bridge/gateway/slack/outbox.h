@@ -40,6 +40,9 @@ int outbox_put(struct outbox *o, struct outgoing *m);
 enum outbox_fate { FATE_NONE, FATE_QUEUED, FATE_SENDING, FATE_DONE, FATE_FAILED };
 enum outbox_fate outbox_fate(struct outbox *o, const char *key);
 
+/* While it is held nothing is sent. From then on a post whose message is known is there already. */
+void outbox_hold(struct outbox *o, bool hold);
+
 /* Looks for work now. */
 void outbox_kick(struct outbox *o);
 

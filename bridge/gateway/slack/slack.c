@@ -6,6 +6,7 @@
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
+#include "bridge/gateway/slack/rebuild.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/sock.h"
 #include "bridge/gateway/slack/stream.h"
@@ -122,6 +123,7 @@ static void on_auth(void *data, const struct api_result *r)
         tell_state(s);
         outbox_kick(s->outbox);
         users_refresh(s->users);
+        rebuild_ready(s->rebuild);
         catchup_ready(s->catchup);
         if (s->set->slack_channel && *s->set->slack_channel) {
             check_channel(s);
@@ -278,6 +280,8 @@ static int make_rooms(struct slack *s, struct error *e)
         r = intake_new(&s->intake, s);
     if (r == 0)
         r = catchup_new(&s->catchup, s);
+    if (r == 0)
+        r = rebuild_new(&s->rebuild, s);
     if (r < 0)
         return error_set_errno(e, r, "cannot start the Slack connector");
     return sock_new(&s->sock, s, e);
@@ -353,6 +357,7 @@ void slack_connector_free(struct slack *s)
         return;
     sock_free(s->sock);
     catchup_free(TAKE_PTR(s->catchup));
+    rebuild_free(s->rebuild);
     users_free(s->users);
     intake_free(s->intake);
     stream_free(s->stream);

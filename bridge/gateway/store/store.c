@@ -146,7 +146,9 @@ static int open_file(struct store *s, const char *path, char **ret_note)
          r == -EPROTO ? " was written by a newer version; starting anew, the old one is kept as "
                       : " is damaged; starting anew, the old one is kept as ",
          kept);
-    return db_open(s, path);
+    bool corrupt = r == -EUCLEAN;
+    r = db_open(s, path);
+    return r == 0 && corrupt ? store_put(s, STORE_REBUILD, kept) : r;
 }
 
 int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e)

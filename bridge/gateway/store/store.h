@@ -34,6 +34,10 @@ void store_rollback(struct store *s);
 int store_get(struct store *s, const char *key, char **ret);
 int store_put(struct store *s, const char *key, const char *value); /* NULL value: removes */
 
+/* The key that says that all was lost, and where the damaged file is kept; for whoever can read
+ * something back, and removes it then. */
+#define STORE_REBUILD "rebuild"
+
 /* ---- outbox: what a connector has to send, exactly once, in order within `lane` ---- */
 
 enum outbox_state {
