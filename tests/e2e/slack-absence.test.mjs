@@ -95,6 +95,8 @@ test("a damaged database is kept aside; threads and what waits are found again, 
   const file = path.join(state, "gateway.db");
   for (const name of fs.readdirSync(state)) if (/^gateway\.db-/.test(name)) fs.rmSync(path.join(state, name));
   fs.writeFileSync(file, Buffer.from("this was a database once, before a disk went bad\n".repeat(400)));
+  // OpenCode tells what waits before Slack tells where that is shown.
+  await w.control("latency", { method: "conversations.history", ms: 5000 });
   for (let i = 0; i < 2; i++) {
     await w.start();
     const said = () => w.all("&from=bot&contains=memory").then((all) => all.filter((x) => /My memory was damaged/.test(x.text)));
