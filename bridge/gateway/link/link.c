@@ -302,6 +302,16 @@ static void want_ack(struct conn *c)
         (void)uv_timer_start(&c->link->ack, on_ack_timer, LINK_ACK_MS, 0);
 }
 
+/* Often while somebody waits for an answer, else often enough for the pings. */
+static uint64_t tick_ms(const struct link *l)
+{
+    uint64_t idle = l->options.ping_after_ms / 4 + 1;
+    bool waits = l->n_waiters > 0;
+    for (const struct conn *c = l->conns; c; c = c->next)
+        waits = waits || c->n_commands > 0;
+    return waits && idle > LINK_TICK_MS ? LINK_TICK_MS : idle;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct link *l = timer->data;
@@ -319,6 +329,7 @@ static void on_tick(uv_timer_t *timer)
             command_ping(c);
     }
     waiters_expire(l, now);
+    (void)uv_timer_start(timer, on_tick, tick_ms(l), 0);
 }
 
 static void on_answers(uv_timer_t *timer)
@@ -427,9 +438,7 @@ int link_new(struct link **ret, struct core *core, const struct link_options *op
         timers[i]->data = l;
         l->open_handles++;
     }
-    uint64_t tick = l->options.ping_after_ms / 4 < LINK_TICK_MS ? l->options.ping_after_ms / 4 + 1
-                                                                : LINK_TICK_MS;
-    (void)uv_timer_start(&l->tick, on_tick, tick, tick);
+    (void)uv_timer_start(&l->tick, on_tick, tick_ms(l), 0);
     *ret = l;
     return 0;
 }
