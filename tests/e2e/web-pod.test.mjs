@@ -2,6 +2,7 @@
 import test, { after, before } from "node:test";
 import assert from "node:assert/strict";
 import { IS_ROOT, eventually } from "./lib/util.mjs";
+import { checkAnswer } from "./lib/api.mjs";
 import { startPod } from "./lib/pod.mjs";
 import { accessible, bash, openPage, screenshots, startBrowser } from "./lib/web.mjs";
 
@@ -141,7 +142,13 @@ test("all of it fits a phone and a desktop, light and dark, and is accessible", 
   await pod.decide(last.id, "reject");
 });
 
-test("logs and what can be chosen, over the API", options, async () => {
+test("the pod, its logs and what can be chosen, over the API, as the document says", options, async () => {
+  for (const [route, query] of [["/api/pod", ""], ["/api/logs", "?service=init&lines=50"], ["/api/catalog", ""], ["/api/sessions", ""], ["/api/requests", "?all=1"]]) {
+    const response = await fetch(pod.api + route + query, { headers: { authorization: `Bearer ${pod.token}` } });
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    checkAnswer("get", route, { status: 200, headers: response.headers, text, body: JSON.parse(text) });
+  }
   const { status, body } = await pod.fetch("/api/logs?service=nothing");
   assert.equal(status, 404, JSON.stringify(body));
   assert.equal((await pod.fetch("/api/logs?lines=0")).status, 422);

@@ -220,6 +220,15 @@ describe("the page", () => {
     await world.post(`/api/requests/${request.id}/decision`, { decision: "reject" });
   });
 
+  test("a page load is under 100 KB in all, what the API answers included", async (t) => {
+    const page = await open(t);
+    await page.locator("#links li").first().waitFor();
+    const loads = await page.evaluate(() => performance.getEntries().filter((e) => e.encodedBodySize).map((e) => [new URL(e.name).pathname, e.encodedBodySize]));
+    const total = loads.reduce((sum, [, n]) => sum + n, 0);
+    for (const file of ["/", "/app.css", "/app.js", "/pod.js", "/api/sessions"]) assert.ok(loads.some(([name]) => name === file), file);
+    assert.ok(total < 100 * 1024, `${total} bytes: ${JSON.stringify(loads)}`);
+  });
+
   test("the login is accessible, too", async (t) => {
     const shoot = screenshots(t);
     for (const colorScheme of ["light", "dark"]) {
