@@ -74,11 +74,21 @@ void means_look(const struct env *env, const struct sandbox_kernel *k, struct sa
         (uint8_t)wanted(env, is(env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1"));
 }
 
+/* Sets a variable for OpenCode alone: what it starts gets back what there was before. */
+static void steer(struct env *env, const char *name, const char *value)
+{
+    char restore[64], before[512];
+    const char *old = env_get(env, name);
+    (void)snprintf(before, sizeof before, "%s", old ? old : "");
+    (void)snprintf(restore, sizeof restore, "CODEV_RESTORE_%s", name);
+    env_set(env, restore, before);
+    env_set(env, name, value);
+}
+
 int means_default(struct env *env, const char *runtime)
 {
     char path[4096];
-    const char *before = env_get(env, "XDG_CONFIG_HOME"),
-               *guard = env_get(env, "CODEV_GUARD_CONFIG");
+    const char *guard = env_get(env, "CODEV_GUARD_CONFIG");
     if (!asks(env) || !*runtime)
         return 0;
     if (!there(guard, R_OK))
@@ -86,12 +96,13 @@ int means_default(struct env *env, const char *runtime)
     (void)snprintf(path, sizeof path, "%s", guard);
     env_set(env, "OPENCODE_CONFIG", path);
     env_set(env, "CODEV_GUARD", path);
-    (void)snprintf(path, sizeof path, "%s", before ? before : "");
-    env_set(env, "CODEV_RESTORE_XDG_CONFIG_HOME", path);
     (void)snprintf(path, sizeof path, "%s/xdg-config", runtime);
-    env_set(env, "XDG_CONFIG_HOME", path);
+    steer(env, "XDG_CONFIG_HOME", path);
     env_set(env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1");
     env_set(env, "CODEV_BRIDGE", "none");
+    /* With any plugin, and the guard is one, OpenCode waits for an installation into its
+     * configuration folders: 70 s where the registry is out of reach, and for nothing. */
+    steer(env, "npm_config_offline", "true");
     return 0;
 }
 

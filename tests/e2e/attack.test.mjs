@@ -86,7 +86,7 @@ async function restarted(pod) {
   await eventually("another OpenCode is ready", async () => {
     const { pid, state } = await pod.service("opencode");
     return pid !== old && state === "ready";
-  }, 60000);
+  }, 120000);
 }
 
 const sandboxed = [
