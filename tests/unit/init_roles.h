@@ -1,13 +1,10 @@
-/* What the test_init_* programs do when a pod starts them as a service (`PROGRAM --role ROLE
- * ARGUMENT`), and how they look at this machine's processes. */
+/* Roles that several test_init_* programs play, and how they look at this machine's processes. */
 #pragma once
 
 #include <dirent.h>
 #include <sys/socket.h>
 
 #include "tests/unit/init_suite.h"
-
-static char self[PATH_MAX];
 
 /* --- roles: what this program does when a pod starts it --- */
 
@@ -117,19 +114,12 @@ static inline void role_notify(const char *after)
     sleep_for_ever();
 }
 
-static const struct {
-    const char *name;
-    void (*run)(const char *argument);
-} roles[] = {
+static const struct role roles[] = {
     { "stubborn", role_stubborn }, { "leaver", role_leaver }, { "orphans", role_orphans },
     { "flood", role_flood },       { "count", role_count },   { "bomb", role_bomb },
     { "notify", role_notify },
 };
 
-#define ROLE(role, argument)                                                                       \
-    {                                                                                              \
-        self, "--role", role, argument                                                             \
-    }
 /* --- looking at this machine's processes --- */
 
 /* How many live processes have this name; `*ret_pid` is one of them. */
@@ -251,14 +241,5 @@ static inline void exec_inside(const char *role, const char *argument)
 /* main() of such a program. */
 static inline int run_roles(int argc, char **argv, Suite *(*suite)(void))
 {
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return EXIT_FAILURE;
-    for (size_t i = 0; argc == 4 && strcmp(argv[1], "--role") == 0 && i < ARRAY_SIZE(roles); i++) {
-        if (strcmp(roles[i].name, argv[2]) == 0) {
-            roles[i].run(argv[3]);
-            return EXIT_SUCCESS;
-        }
-    }
-    return run_pod_suite(suite);
+    return play_role(argc, argv, roles, ARRAY_SIZE(roles)) ? EXIT_SUCCESS : run_pod_suite(suite);
 }

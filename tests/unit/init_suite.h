@@ -9,6 +9,17 @@
         "/bin/sh", "-c", text                                                                      \
     }
 
+/* What such a program does when a pod starts it as a service: `PROGRAM --role ROLE ARGUMENT`. */
+struct role {
+    const char *name;
+    void (*run)(const char *argument);
+};
+#define ROLE(role, argument)                                                                       \
+    {                                                                                              \
+        self, "--role", role, argument                                                             \
+    }
+static char self[PATH_MAX]; /* set by play_role() */
+
 static struct pod pod;
 
 static inline void open_pod(void)
@@ -52,4 +63,17 @@ static inline bool there(const char *name)
 static inline void touch(const char *name)
 {
     ck_assert_int_eq(file_write_atomic(pod_path(&pod, name), "", 0, 0644), 0);
+}
+
+/* True: it was started for a role, which has been played. */
+static inline bool play_role(int argc, char **argv, const struct role *roles, size_t count)
+{
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    for (size_t i = 0; n > 0 && argc == 4 && strcmp(argv[1], "--role") == 0 && i < count; i++) {
+        if (strcmp(roles[i].name, argv[2]) == 0) {
+            roles[i].run(argv[3]);
+            return true;
+        }
+    }
+    return false;
 }

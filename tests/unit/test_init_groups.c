@@ -10,8 +10,6 @@
 
 #define CGROUP2_MAGIC 0x63677270
 
-static char self[PATH_MAX];
-
 /* --- roles: what this program does when a pod starts it --- */
 
 _Noreturn static void sleep_for_ever(void)
@@ -58,15 +56,10 @@ static void role_forks(const char *unused)
             (void)poll(NULL, 0, 1000);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(const char *argument);
-} roles[] = { { "eat", role_eat }, { "leaver", role_leaver }, { "forks", role_forks } };
+static const struct role roles[] = { { "eat", role_eat },
+                                     { "leaver", role_leaver },
+                                     { "forks", role_forks } };
 
-#define ROLE(role, argument)                                                                       \
-    {                                                                                              \
-        self, "--role", role, argument                                                             \
-    }
 /* --- groups of the test's own --- */
 
 /* Where this machine has cgroup v2; "" where it has none. */
@@ -547,14 +540,5 @@ static Suite *suite(void)
 
 int main(int argc, char **argv)
 {
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return EXIT_FAILURE;
-    for (size_t i = 0; argc == 4 && strcmp(argv[1], "--role") == 0 && i < ARRAY_SIZE(roles); i++) {
-        if (strcmp(roles[i].name, argv[2]) == 0) {
-            roles[i].run(argv[3]);
-            return EXIT_SUCCESS;
-        }
-    }
-    return run_suite(suite());
+    return play_role(argc, argv, roles, ARRAY_SIZE(roles)) ? EXIT_SUCCESS : run_suite(suite());
 }

@@ -9,8 +9,6 @@
 #include "supervisor/init/notify_message.h"
 #include "tests/unit/run_suite.h"
 
-static char self[PATH_MAX];
-
 /* --- the datagram --- */
 
 static const struct {

@@ -13,8 +13,6 @@
 #    define MEMORY_TIMES 1
 #endif
 
-static char self[PATH_MAX];
-
 /* --- roles: what this program does when a pod starts it --- */
 
 /* As fast as the pipe takes it, in lines of so many bytes. */
@@ -45,15 +43,8 @@ static void role_holder(const char *pid)
         (void)pause();
 }
 
-static const struct {
-    const char *name;
-    void (*run)(const char *argument);
-} roles[] = { { "flood", role_flood }, { "holder", role_holder } };
+static const struct role roles[] = { { "flood", role_flood }, { "holder", role_holder } };
 
-#define ROLE(role, argument)                                                                       \
-    {                                                                                              \
-        self, "--role", role, argument                                                             \
-    }
 static long rss_kib(void)
 {
     char path[64];
@@ -208,14 +199,5 @@ static Suite *suite(void)
 
 int main(int argc, char **argv)
 {
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return EXIT_FAILURE;
-    for (size_t i = 0; argc == 4 && strcmp(argv[1], "--role") == 0 && i < ARRAY_SIZE(roles); i++) {
-        if (strcmp(roles[i].name, argv[2]) == 0) {
-            roles[i].run(argv[3]);
-            return EXIT_SUCCESS;
-        }
-    }
-    return run_pod_suite(suite);
+    return play_role(argc, argv, roles, ARRAY_SIZE(roles)) ? EXIT_SUCCESS : run_pod_suite(suite);
 }
