@@ -5,7 +5,7 @@
  * The process between (init_pod.h) traces PID 1, and no child of it; the call that is meant is left
  * out, and an error that it may really have is what PID 1 sees. Each kind of call fails at its
  * first time and at a random one; with CODEV_FAULTS=all each single one (`make soak`: half an
- * hour), with CODEV_FAULTS=57:3 the third fork. */
+ * hour), CODEV_FAULTS=allocs: each allocation, CODEV_FAULTS=57:3: the third fork. */
 #include "tests/unit/init_suite.h"
 
 #include <stddef.h>
@@ -362,7 +362,7 @@ END_TEST
 static void choose_allocations(void)
 {
     const char *mode = getenv("CODEV_FAULTS");
-    bool all = mode && strcmp(mode, "all") == 0;
+    bool all = mode && (strcmp(mode, "all") == 0 || strcmp(mode, "allocs") == 0);
     if (mode && strncmp(mode, "alloc:", 6) == 0)
         chosen[chosen_count++] = strtoull(mode + 6, NULL, 10);
     else if (!mode || all)
