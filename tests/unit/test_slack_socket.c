@@ -210,6 +210,113 @@ START_TEST(table__always_comes_up_again)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- ten hours */
+
+/* A Slack in virtual time: it asks for a refresh about once an hour and closes ten seconds later,
+ * drops a connection now and then, refuses an address (429), says no hello. */
+struct world {
+    enum sock_state state;
+    uint64_t now, seed, at[SOCK_EVENT_MAX]; /* when each event comes; 0: not under way */
+    bool current, next;
+    uint64_t down_since, down, refreshes, drops;
+    bool closes; /* the one that is up is to be replaced: its end is no accident */
+};
+
+static uint64_t chance(struct world *w, uint64_t n)
+{
+    w->seed = w->seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (w->seed >> 33) % n;
+}
+
+static void come(struct world *w, enum sock_event e, uint64_t from, uint64_t to)
+{
+    w->at[e] = w->now + from + chance(w, to - from);
+}
+
+static void act(struct world *w, enum sock_action action)
+{
+    switch (action) {
+    case SOCK_DO_ASK:
+        come(w, chance(w, 5) ? SOCK_URL : SOCK_URL_FAILED, 50, 900);
+        break;
+    case SOCK_DO_JOIN:
+        ck_assert_msg(!w->next, "one next connection at a time");
+        w->next = true;
+        come(w, chance(w, 8) ? SOCK_HELLO : SOCK_NEXT_LOST, 100, 1500);
+        break;
+    case SOCK_DO_PROMOTE:
+        ck_assert(w->next);
+        w->current = true;
+        w->next = w->closes = false;
+        come(w, SOCK_REFRESH, 600000, 7200000);
+        come(w, SOCK_LOST, 60000, 14400000);
+        break;
+    case SOCK_DO_RETRY:
+        come(w, SOCK_TIMER, 1, 8000);
+        break;
+    case SOCK_DO_REST:
+        w->current = w->next = false;
+        come(w, SOCK_TIMER, 120000, 180000);
+        break;
+    case SOCK_DO_NOTHING:
+    case SOCK_DO_STOP:
+        break;
+    }
+}
+
+static void count_gap(struct world *w, enum sock_event e)
+{
+    if (w->current && w->down_since) {
+        ck_assert_msg(w->now - w->down_since < 240000, "up again soon");
+        w->down += w->now - w->down_since;
+        w->down_since = 0;
+    } else if (!w->current && !w->down_since) {
+        ck_assert_msg(e != SOCK_REFRESH && e != SOCK_HELLO && e != SOCK_URL,
+                      "no gap by what is done on purpose");
+        w->down_since = w->now;
+    }
+}
+
+static void happen(struct world *w, enum sock_event e)
+{
+    w->at[e] = 0;
+    if (e == SOCK_LOST) {
+        w->drops += !w->closes;
+        w->current = false;
+    } else if (e == SOCK_NEXT_LOST) {
+        w->next = false;
+    } else if (e == SOCK_REFRESH && w->current) {
+        w->refreshes++;
+        w->closes = true;
+        w->at[SOCK_LOST] = w->now + 30000;
+    }
+    struct sock_move m = sock_table_move(w->state, e);
+    w->state = m.to;
+    act(w, m.action);
+    count_gap(w, e);
+}
+
+START_TEST(table__ten_hours)
+{
+    struct world w = { .seed = (uint64_t)_i + 1, .now = 1 };
+    w.at[SOCK_TIMER] = 1;
+    w.down_since = 1;
+    while (w.now < 36000000) {
+        enum sock_event e = SOCK_EVENT_MAX;
+        for (unsigned k = 0; k < SOCK_EVENT_MAX; k++)
+            if (w.at[k] && (e == SOCK_EVENT_MAX || w.at[k] < w.at[e]))
+                e = (enum sock_event)k;
+        ck_assert_msg(e != SOCK_EVENT_MAX, "it never waits for nothing: %s",
+                      sock_state_name(w.state));
+        w.now = w.at[e];
+        happen(&w, e);
+    }
+    ck_assert_uint_ge(w.refreshes, 2);
+    /* Only accidents leave gaps, of some seconds each. */
+    ck_assert_uint_le(w.down, (w.drops + 1) * 60000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("slack_socket");
@@ -222,6 +329,7 @@ int main(void)
     tcase_add_loop_test(t, table__walks, 0, (int)ARRAY_SIZE(walks));
     tcase_add_test(t, table__stop_ends_all_and_stays);
     tcase_add_test(t, table__always_comes_up_again);
+    tcase_add_loop_test(t, table__ten_hours, 0, 200);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
