@@ -256,7 +256,8 @@ void boot_generate_secrets(struct supervisor *sv)
 {
     for (const struct secret_spec *s = secret_table; s->name; s++) {
         char value[SECRET_TEXT_SIZE];
-        bool wanted = s->per_boot || (s->state_file && !secret_store_get(&sv->secrets, s->name));
+        /* The bridge's token is given where a hub must know it, too. */
+        bool wanted = (s->per_boot || s->state_file) && !secret_store_get(&sv->secrets, s->name);
         if (wanted && secret_generate(value) == 0)
             (void)secret_store_set(&sv->secrets, s->name, value);
         explicit_bzero(value, sizeof value);

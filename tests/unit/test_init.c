@@ -14,6 +14,7 @@
 #include "base/core/control.h"
 #include "base/core/file.h"
 #include "supervisor/init/backoff.h"
+#include "supervisor/init/boot_work.h"
 #include "supervisor/init/env.h"
 #include "supervisor/init/plain.h"
 #include "supervisor/init/runtime_dir.h"
@@ -22,6 +23,7 @@
 #include "supervisor/init/signals.h"
 #include "supervisor/init/spawn.h"
 #include "supervisor/init/stop_budget.h"
+#include "supervisor/init/supervisor.h"
 #include "supervisor/init/tree.h"
 #include "supervisor/init/verdict.h"
 #include "tests/unit/run_suite.h"
@@ -479,6 +481,18 @@ START_TEST(what_nobody_took_is_taken_back)
 }
 END_TEST
 
+START_TEST(what_was_given_is_not_generated)
+{
+    static struct supervisor sv;
+    ck_assert_int_eq(secret_store_set(&sv.secrets, "CODEV_BRIDGE_TOKEN", "the hub's"), 0);
+    boot_generate_secrets(&sv);
+    ck_assert_str_eq(secret_store_get(&sv.secrets, "CODEV_BRIDGE_TOKEN"), "the hub's");
+    ck_assert_uint_eq(strlen(secret_store_get(&sv.secrets, "CODEV_TOKEN")), SECRET_TEXT_SIZE - 1);
+    ck_assert_ptr_null(secret_store_get(&sv.secrets, "GITHUB_TOKEN"));
+    secret_store_wipe(&sv.secrets);
+}
+END_TEST
+
 START_TEST(each_service_gets_its_own_secrets_only)
 {
     struct secret_store s = { 0 };
@@ -721,6 +735,7 @@ int main(void)
     tcase_add_test(t, later_variables_win);
     tcase_add_test(t, lines_are_read_and_never_executed);
     tcase_add_test(t, secrets_leave_the_environment);
+    tcase_add_test(t, what_was_given_is_not_generated);
     tcase_add_test(t, each_service_gets_its_own_secrets_only);
     tcase_add_test(t, what_nobody_took_is_taken_back);
     tcase_add_test(t, many_large_secrets_never_block);

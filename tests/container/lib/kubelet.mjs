@@ -106,6 +106,7 @@ export function makePod(containerd, dir, objects, options) {
           readonly: m.readOnly ?? false,
         })),
         { container_path: "/dev/termination-log", host_path: message },
+        ...(spec.hostAliases ? [{ container_path: "/etc/hosts", host_path: hostsFile() }] : []),
       ],
       log_path: `${c.name}_${attempt}.log`,
       linux: {
@@ -119,6 +120,13 @@ export function makePod(containerd, dir, objects, options) {
         security_context: securityContext(security),
       },
     };
+  }
+
+  function hostsFile() {
+    const file = path.join(dir, "hosts");
+    const lines = spec.hostAliases.map(({ ip, hostnames }) => `${ip} ${hostnames.join(" ")}`);
+    fs.writeFileSync(file, `127.0.0.1 localhost\n${pod.ip} ${podName}\n${lines.join("\n")}\n`);
+    return file;
   }
 
   async function startContainer(c) {
@@ -274,7 +282,8 @@ export function makePod(containerd, dir, objects, options) {
       return { code: status.exit_code, reason: status.reason, ms: only().stoppedAfter };
     },
     async remove() {
-      pod.stopping = true;
+      if (pod.removed) return;
+      pod.stopping = pod.removed = true;
       for (const s of state.values()) for (const loop of s.loops.splice(0)) loop.stop();
       await call("StopPodSandbox", { pod_sandbox_id: pod.sandbox });
       await call("RemovePodSandbox", { pod_sandbox_id: pod.sandbox });

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import fs from "node:fs";
 import path from "node:path";
 import { goldenCheckout, modelConfig } from "../../e2e/lib/pod.mjs";
-import { TOP, firstLine, run, sh, tempDir } from "../../e2e/lib/util.mjs";
+import { TOP, eventually, firstLine, run, sh, tempDir } from "../../e2e/lib/util.mjs";
 import { startContainerd } from "./containerd.mjs";
 import { makePod } from "./kubelet.mjs";
 
@@ -29,10 +29,34 @@ export function cannot() {
 
 const onPath = (tool) => (process.env.PATH ?? "").split(":").some((dir) => fs.existsSync(path.join(dir, tool)));
 
-export const manifests = (overlay) =>
-  parseAllDocuments(sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", overlay)]))
+const parsed = (text) =>
+  parseAllDocuments(text)
     .map((d) => d.toJS())
     .filter(Boolean);
+export const manifests = (overlay) => parsed(sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", overlay)]));
+export const manifestFile = (file) => parsed(fs.readFileSync(path.join(TOP, "k8s", file), "utf8"));
+
+// k8s-lab with components, as an installation's own overlay would have it.
+export function withComponents(...components) {
+  const at = fs.mkdtempSync(path.join(TOP, "build/overlay-"));
+  const top = path.relative(at, path.join(TOP, "k8s"));
+  fs.writeFileSync(
+    path.join(at, "kustomization.yaml"),
+    JSON.stringify({
+      apiVersion: "kustomize.config.k8s.io/v1beta1",
+      kind: "Kustomization",
+      resources: [`${top}/overlays/k8s-lab`],
+      components: components.map((name) => `${top}/components/${name}`),
+    }),
+  );
+  try {
+    return parsed(sh("kubectl", ["kustomize", at]));
+  } finally {
+    fs.rmSync(at, { recursive: true });
+  }
+}
+
+export const secret = (name, stringData) => ({ apiVersion: "v1", kind: "Secret", metadata: { name }, stringData });
 
 async function helperProcess(script, args, match) {
   const child = run(process.execPath, [path.join(TOP, script), ...args]);
@@ -70,15 +94,25 @@ export async function startLab() {
       sh("chown", ["-R", "1000:1000", at]);
       return at;
     },
-    // The pod of k8s-lab. `change(objects)` may alter what was written; say why where it is used.
-    async pod({ claims = {}, change, podName } = {}) {
-      const objects = manifests("k8s-lab");
+    // The pod of k8s-lab, or of other `objects`. `change(objects)` may alter what was written; say
+    // why where it is used.
+    async pod({ objects = manifests("k8s-lab"), claims = {}, change, podName } = {}) {
       change?.(objects);
-      const all = { state: claims.state ?? lab.claim("state"), src: claims.src ?? lab.sources() };
+      const own = objects.some((o) => o.kind === "StatefulSet");
+      const all = { ...claims };
+      if (own) Object.assign(all, { state: claims.state ?? lab.claim("state"), src: claims.src ?? lab.sources() });
       const pod = makePod(containerd, path.join(dir, `pod-${count++}`), objects, { claims: all, podName });
       Object.assign(pod, { objects, claims: all }, talk(pod));
       pods.push(pod);
       return pod.start();
+    },
+    // A Job's pod, to its end.
+    async job(objects, claims) {
+      const pod = await lab.pod({ objects, claims });
+      const last = await eventually("the job ends", () => pod.last, 120000, 300);
+      const log = pod.log();
+      await pod.remove();
+      return { ...last, log };
     },
     async slack() {
       const { child, line } = await helperProcess(
