@@ -68,10 +68,11 @@ describe("pods on containerd", { skip }, () => {
       method: "POST",
       body: JSON.stringify({ parts: [{ type: "text", text: '@@tool bash {"command":"echo hub-was-here","description":"say"}\n@@then\n@@text done' }] }),
     });
-    const asked = await slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow", timeout_ms: 30000 });
-    const message = asked.message ?? asked;
-    const action = JSON.stringify(message).match(/"action_id":"(allow[^"]*)"/)[1];
-    await slack.control("click", { user: "alice", channel: message.channel ?? CHANNEL, ts: message.ts, action_id: action });
+    const asked = await slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow_once", timeout_ms: 30000 });
+    const message = asked.items[0];
+    const [, action] = /"action_id":"(allow_once[^"]*)"/.exec(JSON.stringify(message));
+    const clicked = await slack.control("click", { user: "alice", channel: message.channel, ts: message.ts, action_id: action, confirm: true });
+    assert.ok(!clicked.error, JSON.stringify(clicked));
     await eventually("OpenCode went on", async () => JSON.stringify((await pod.oc(`/session/${made.body.id}/message`)).body).includes("hub-was-here\\n"), 30000);
     const stopped = await hub.stop();
     assert.equal(stopped.code, 0, JSON.stringify(stopped));
