@@ -5,22 +5,24 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { startPod } from "./lib/pod.mjs";
-import { BIN, IS_ROOT, eventually, run, sh, tempDir } from "./lib/util.mjs";
+import { BIN, IS_ROOT, eventually, run, sh, startFakeModel, tempDir } from "./lib/util.mjs";
 
 const skip = IS_ROOT ? false : "needs root for mounts";
 const ctl = (...args) => run(path.join(BIN, "codevctl"), args).ended;
 const archives = (dir) => fs.readdirSync(dir).sort();
 
 describe("backup", { skip }, () => {
-  let pod, store;
+  let pod, store, model; // one model for both pods
   before(async () => {
     store = tempDir("backups");
-    pod = await startPod({ volume: "bind" });
+    model = await startFakeModel();
+    pod = await startPod({ volume: "bind", model });
     await pod.ready();
     await pod.bridged();
   });
   after(async () => {
     await pod?.end();
+    model?.stop();
     fs.rmSync(store, { recursive: true, force: true });
   });
 
@@ -57,7 +59,7 @@ describe("backup", { skip }, () => {
     assert.equal(fs.existsSync(path.join(state, "share/opencode/auth.json")), credentials);
     assert.deepEqual(fs.readdirSync(state).filter((n) => n.startsWith(".codev")), []);
 
-    pod = await startPod({ volume: "bind", dir: pod.dir, model: pod.model });
+    pod = await startPod({ volume: "bind", dir: pod.dir, model });
     await pod.ready();
     assert.match(await messages(done), /said before the backup/);
     assert.ok((await pod.oc("/session")).body.some((s) => s.id === busy), "the session that was busy is there");
