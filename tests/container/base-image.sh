@@ -3,8 +3,7 @@
 # offline, from whatever apt source this machine is configured with.
 #
 # Afterwards `buildah bud` / `podman build --pull=never` of a Dockerfile that says
-# `FROM debian:bookworm-slim` (or docker.io/library/debian:bookworm-slim, or
-# debian:bookworm) builds unchanged, with no registry.
+# `FROM debian:bookworm-slim` (or debian:bookworm) builds unchanged, with no registry.
 #
 # Needs root, and: apt-get install -y --no-install-recommends mmdebstrap buildah crun podman
 # usage: base-image.sh [extra,packages,to,preinstall]
@@ -16,7 +15,7 @@
 set -eu
 SUITE=${SUITE:-bookworm}
 EXTRA=${1:-}
-TAG=docker.io/library/debian:${SUITE}-slim
+TAG=localhost/debian:${SUITE}-slim
 WORK=$(mktemp -d /tmp/baseimg.XXXXXX)
 trap 'rm -rf "$WORK"' EXIT INT TERM
 
@@ -58,16 +57,10 @@ mmdebstrap --mode=root --variant=minbase --quiet \
 	--customize-hook='rm -rf "$1"/var/cache/apt/*.bin "$1"/var/lib/apt/lists/* "$1"/var/log/*.log "$1"/var/log/apt' \
 	"$SUITE" "$WORK/rootfs.tar" "$SRC" >"$WORK/log" 2>&1 || { cat "$WORK/log" >&2; exit 1; }
 
-# 4. import it under the name Docker Hub uses, so that FROM finds it locally
+# 4. import it as a local name: that is where podman and buildah look first for a short one
 c=$(buildah from scratch)
 buildah add -q "$c" "$WORK/rootfs.tar" / >/dev/null
 buildah config --cmd '["bash"]' --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$c"
 buildah commit -q --rm --timestamp 0 "$c" "$TAG" >/dev/null
-buildah tag "$TAG" "docker.io/library/debian:${SUITE}"
-
-# 5. let unqualified names resolve (podman/buildah only: Docker does it by itself)
-if ! grep -qs '^unqualified-search-registries' /etc/containers/registries.conf.d/*.conf /etc/containers/registries.conf; then
-	mkdir -p /etc/containers/registries.conf.d
-	echo 'unqualified-search-registries = ["docker.io"]' >/etc/containers/registries.conf.d/50-docker-hub-names.conf
-fi
+buildah tag "$TAG" "localhost/debian:${SUITE}"
 buildah images --filter reference="$TAG"

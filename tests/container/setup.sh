@@ -19,4 +19,4 @@ runtime = "runc"              # crun refuses hybrid cgroups
 cgroup_manager = "cgroupfs"   # no systemd
 events_logger = "file"
 CONF
-podman image exists docker.io/library/debian:bookworm-slim || "$(dirname "$0")"/base-image.sh
+podman image exists localhost/debian:bookworm-slim || "$(dirname "$0")"/base-image.sh
