@@ -16,6 +16,16 @@ void output_line(struct output *o, const char *line, size_t len)
     REQUIRE(len && line[len - 1] == '\n');
 }
 
+void output_hold(struct output *o)
+{
+    o->holding = true;
+}
+
+void output_let_go(struct output *o)
+{
+    o->holding = false;
+}
+
 void output_release(struct output *o)
 {
     (void)o;
