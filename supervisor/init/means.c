@@ -98,6 +98,8 @@ int means_default(struct env *env, const char *runtime)
     env_set(env, "CODEV_GUARD", path);
     (void)snprintf(path, sizeof path, "%s/xdg-config", runtime);
     steer(env, "XDG_CONFIG_HOME", path);
+    /* It loads all plugins of a list at once: one in ~/.opencode may come before the guard. */
+    steer(env, "OPENCODE_TEST_HOME", path);
     env_set(env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1");
     env_set(env, "CODEV_BRIDGE", "none");
     /* With any plugin, and the guard is one, OpenCode waits for an installation into its
