@@ -107,6 +107,15 @@ static int result_of(const struct http_response *r, const char **ret_message)
     return r->status < 500 ? -EPERM : -EREMOTEIO;
 }
 
+/* The same of an answer that is a list; `ret` is the caller's, NULL when there is none. */
+static int list_of(const struct http_response *r, cJSON **ret, const char **ret_message)
+{
+    int error = result_of(r, ret_message);
+    if (error == 0 && (json_parse(ret, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(*ret)))
+        error = -EPROTO;
+    return error;
+}
+
 /* Sends `body` (taken over; NULL: GET) to `path`. */
 static int call_send(struct call *c, const char *path, const char *directory, cJSON *body,
                      http_done_fn *done)
@@ -192,11 +201,9 @@ static void on_check(void *data, const struct http_response *r)
     _cleanup_json_ cJSON *list = NULL;
     c->request = NULL;
     oc_heard(c->oc, r);
-    int error = result_of(r, &message);
+    int error = list_of(r, &list, &message);
     if (error == -ENOENT)
         error = -EREMOTEIO; /* of the list, not of the request */
-    if (error == 0 && (json_parse(&list, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(list)))
-        error = -EPROTO;
     if (error == 0) {
         const cJSON *item;
         error = -ENOENT;
@@ -341,9 +348,7 @@ static void on_sessions_looked(void *data, const struct http_response *r)
     _cleanup_json_ cJSON *list = NULL;
     c->request = NULL;
     oc_heard(c->oc, r);
-    int error = result_of(r, &message);
-    if (error == 0 && (json_parse(&list, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(list)))
-        error = -EPROTO;
+    int error = list_of(r, &list, &message);
     const cJSON *info = error == 0 ? session_of_key(list, c->key) : NULL;
     if (info) {
         session_made(c, info);
@@ -433,9 +438,7 @@ static void on_history(void *data, const struct http_response *r)
     _cleanup_json_ cJSON *list = NULL;
     c->request = NULL;
     oc_heard(c->oc, r);
-    int error = result_of(r, &message);
-    if (error == 0 && (json_parse(&list, r->body, r->body_len, NULL) < 0 || !cJSON_IsArray(list)))
-        error = -EPROTO;
+    int error = list_of(r, &list, &message);
     if (error == 0)
         history_tell(c->oc, list, c->session_id, c->each, c->data);
     call_finish(c, error, message);
