@@ -19,6 +19,7 @@ static unsigned drive(struct limiter *l, enum slack_method m, const char *channe
         uint64_t wait = limiter_wait(l, m, channel, now);
         if (wait == 0) {
             limiter_take(l, m, channel, now);
+            limiter_done(l, m);
             count++;
         } else {
             now += wait;
@@ -67,6 +68,7 @@ START_TEST(root_and_request_leave_together)
     for (int i = 0; i < 4; i++) {
         ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C1", 5), 0);
         limiter_take(&l, SLACK_POST_MESSAGE, "C1", 5);
+        limiter_done(&l, SLACK_POST_MESSAGE);
     }
     uint64_t wait = limiter_wait(&l, SLACK_POST_MESSAGE, "C1", 5);
     ck_assert_uint_gt(wait, 0);
@@ -85,6 +87,7 @@ START_TEST(workspace_posting_is_bounded)
         (void)snprintf(channel, sizeof channel, "C%u", (unsigned)(now / 10 % 50));
         if (limiter_wait(&l, SLACK_POST_MESSAGE, channel, now) == 0) {
             limiter_take(&l, SLACK_POST_MESSAGE, channel, now);
+            limiter_done(&l, SLACK_POST_MESSAGE);
             count++;
         }
     }
@@ -104,6 +107,27 @@ START_TEST(retry_after_rests_one_method_only)
     limiter_block(&l, SLACK_POST_MESSAGE, 1000, 2000); /* never shortens */
     ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C1", 21000), 10000);
     ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C1", 31000), 0);
+}
+END_TEST
+
+START_TEST(one_call_of_a_method_is_on_its_way)
+{
+    struct limiter l;
+    limiter_init(&l, 0);
+    limiter_take(&l, SLACK_POST_MESSAGE, "C1", 1000);
+    ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C2", 1000), LIMIT_ALONE_MS);
+    ck_assert_uint_eq(limiter_wait(&l, SLACK_UPDATE, "C1", 1000), 0);
+    limiter_done(&l, SLACK_POST_MESSAGE);
+    ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C2", 1000), 0);
+    /* One that hangs holds back the next, not those after that one's answer. */
+    limiter_take(&l, SLACK_POST_MESSAGE, "C1", 2000);
+    limiter_take(&l, SLACK_POST_MESSAGE, "C2", 2000 + LIMIT_ALONE_MS);
+    ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C3", 2000 + LIMIT_ALONE_MS),
+                      LIMIT_ALONE_MS);
+    limiter_done(&l, SLACK_POST_MESSAGE);
+    limiter_done(&l, SLACK_POST_MESSAGE);
+    limiter_done(&l, SLACK_POST_MESSAGE);
+    ck_assert_uint_eq(limiter_wait(&l, SLACK_POST_MESSAGE, "C3", 8000), 0);
 }
 END_TEST
 
@@ -165,6 +189,7 @@ int main(void)
     tcase_add_test(t, root_and_request_leave_together);
     tcase_add_test(t, workspace_posting_is_bounded);
     tcase_add_test(t, retry_after_rests_one_method_only);
+    tcase_add_test(t, one_call_of_a_method_is_on_its_way);
     tcase_add_test(t, many_channels_are_bounded);
     tcase_add_test(t, methods_are_found);
     tcase_add_loop_test(t, errors_say_their_fix, 0, 8);

@@ -1,5 +1,6 @@
 #include "bridge/gateway/slack/api.h"
 
+#include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/http/http.h"
@@ -228,8 +229,9 @@ static void answer_read(struct answer *a, enum slack_method m, const struct http
 
 static bool worth_repeating(const struct call *c, const struct api_result *r)
 {
-    /* A whisper can be neither looked for nor taken back: rather none than two. */
-    if (c->method == SLACK_POST_EPHEMERAL && r->maybe_done)
+    /* A whisper can be neither looked for nor taken back: rather none than two. For a file the
+     * caller looks. */
+    if ((c->method == SLACK_POST_EPHEMERAL || c->method == SLACK_UPLOAD) && r->maybe_done)
         return false;
     return c->queued && (r->class == SLACK_ERROR_RATE || r->class == SLACK_ERROR_SERVER);
 }
@@ -249,6 +251,7 @@ static void on_http(void *data, const struct http_response *h)
     c->request = NULL;
     answer_read(&answer, c->method, h);
     uint64_t now = clock_mono_ms();
+    limiter_done(&a->limiter, c->method);
     if (answer.r.retry_after_ms)
         limiter_block(&a->limiter, c->method, answer.r.retry_after_ms, now);
     uint64_t delay = retry_delay(c, &answer.r);
@@ -465,8 +468,8 @@ static void on_bytes(void *data, const struct http_response *h)
     (void)cJSON_AddItemToArray(cJSON_AddArrayToObject(args, "files"), file);
     json_add_str(args, "channel_id", json_str(u->args, "channel_id", ""));
     json_add_str(args, "thread_ts", json_str(u->args, "thread_ts", NULL));
-    if (api_send(u->api, SLACK_UPLOAD, args, on_completed, u) < 0)
-        upload_failed(u, "out of memory");
+    if (api_call(u->api, SLACK_UPLOAD, TAKE_PTR(args), 0, on_completed, u) < 0)
+        upload_failed(u, "too much waits for Slack");
 }
 
 static void on_upload_url(void *data, const struct api_result *r)
@@ -508,7 +511,7 @@ int api_upload(struct api *a, const cJSON *args, api_done_fn *done, void *data)
     (void)snprintf(length, sizeof length, "%zu", strlen(json_str(args, "content", "")));
     json_add_str(ask, "filename", json_str(args, "filename", "output.md"));
     json_add_str(ask, "length", length);
-    int r = u->args ? api_send(a, SLACK_UPLOAD_URL, ask, on_upload_url, u) : -ENOMEM;
+    int r = u->args ? api_call(a, SLACK_UPLOAD_URL, TAKE_PTR(ask), 0, on_upload_url, u) : -ENOMEM;
     if (r < 0)
         upload_free(u);
     return r;

@@ -91,6 +91,9 @@ uint64_t limiter_wait(struct limiter *l, enum slack_method m, const char *channe
     wait = later(wait, bucket_wait(&l->methods[m], slack_methods[m].per_minute));
     if (l->blocked_until_ms[m] > now_ms)
         wait = later(wait, l->blocked_until_ms[m] - now_ms);
+    const struct limit_running *running = &l->running[m];
+    if (running->count && running->since_ms + LIMIT_ALONE_MS > now_ms)
+        wait = later(wait, running->since_ms + LIMIT_ALONE_MS - now_ms);
     return wait;
 }
 
@@ -108,6 +111,14 @@ void limiter_take(struct limiter *l, enum slack_method m, const char *channel, u
         b->tokens -= 1.0;
     refill(&l->methods[m], slack_methods[m].per_minute, slack_methods[m].burst, now_ms);
     l->methods[m].tokens -= 1.0;
+    l->running[m].count++;
+    l->running[m].since_ms = now_ms;
+}
+
+void limiter_done(struct limiter *l, enum slack_method m)
+{
+    if (l->running[m].count)
+        l->running[m].count--;
 }
 
 void limiter_block(struct limiter *l, enum slack_method m, uint64_t ms, uint64_t now_ms)
