@@ -10,6 +10,6 @@ image-slim: image
 	$(say) IMAGE slim
 	$(Q)tests/container/build.sh slim localhost/codev-init:slim
 
-container: programs image-slim tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the image and the pod in containers (root)
+container: programs image-slim kubectl tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## the image and the pod in containers (root)
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_E2E_TIMEOUT=1800 CODEV_E2E_JOBS=1 \
 		scripts/run-e2e.sh $(CONTAINER_TESTS)

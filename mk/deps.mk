@@ -25,7 +25,7 @@ OPENCODE_BIN ?= $(CURDIR)/$(OPENCODE_DIR)/node_modules/opencode-linux-$(OPENCODE
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: deps deps-run deps-debian opencode plugin
-deps: deps-debian opencode promtool bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
+deps: deps-debian opencode promtool kubectl bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## install what building, running and testing need
 deps-run: deps-debian-run opencode
 
 .PHONY: deps-debian deps-debian-run
@@ -43,6 +43,12 @@ build/promtool/.stamp: | deps-debian
 		apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && \
 		rm -f prometheus_*.deb); then touch $@; else \
 		echo "promtool cannot be had: apt-get update, then make promtool"; fi
+
+# Builds the overlays of k8s/, and judges the commands of the runbook.
+.PHONY: kubectl
+kubectl: build/kubectl/.stamp
+build/kubectl/.stamp: scripts/get-kubectl.sh | deps-debian
+	$(Q)mkdir -p $(@D) && scripts/get-kubectl.sh $(@D) && touch $@
 
 opencode: $(OPENCODE_DIR)/.stamp
 $(OPENCODE_DIR)/.stamp: OPENCODE_VERSION

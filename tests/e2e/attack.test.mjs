@@ -243,7 +243,9 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
       await eventually("the file is gone again", () => !fs.existsSync(path.join(folder, "two.txt")));
     });
 
-    test("forks without end", { skip: kind.sandbox && !kind.uid && "root has no limit of processes" }, async () => {
+    // Root has no limit of processes.
+    const limited = !kind.sandbox || kind.uid;
+    if (limited) test("forks without end", async () => {
       const before = (await pod.status()).services;
       let done = false;
       const forks = agentRuns(pod, [`${pod.tools}/attack forks 1500`]).finally(() => (done = true));
@@ -258,8 +260,9 @@ for (const kind of [{ name: "without the sandbox", sandbox: false }, ...sandboxe
       assert.deepEqual(now.map((s) => [s.name, s.pid, s.restarts]), before.map((s) => [s.name, s.pid, s.restarts]));
     });
 
-    // No wall stops that; what counts is that it is told, and that nothing of ours is lost.
-    test("a volume that is filled", { skip: !kind.uid && "the same for everybody" }, async () => {
+    // No wall stops that; what counts is that it is told, and that nothing of ours is lost. The same
+    // for everybody.
+    if (kind.uid) test("a volume that is filled", async () => {
       const file = path.join(pod.src, "full.txt");
       await pod.prompt(`please\n@@tool write ${JSON.stringify({ filePath: file, content: "kept\n" })}\n@@then\n@@text Done.`);
       const { id } = await pod.request();

@@ -5,28 +5,16 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { createRequire } from "node:module";
+import { kubectl, promtool } from "./lib/tools.mjs";
 import { TOP, run, sh, tempDir } from "./lib/util.mjs";
 
 const CONTAINER = path.join(TOP, "tests/container");
 const GOLDEN = path.join(CONTAINER, "golden");
 const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub", "backup"];
-const build = (name) => sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", name)]);
+const build = (name) => sh(kubectl, ["kustomize", path.join(TOP, "k8s/overlays", name)]);
 const golden = (name) => path.join(GOLDEN, `${name.replace("/", "-")}.yaml`);
 
-// Before 1.27 its kustomize words things differently, or does not know components.
-function noKubectl() {
-  try {
-    const { clientVersion: v } = JSON.parse(sh("kubectl", ["version", "--client", "-o", "json"]));
-    return parseInt(v.major, 10) === 1 && parseInt(v.minor, 10) < 27 ? `kubectl ${v.gitVersion} is too old` : false;
-  } catch {
-    return "no kubectl here";
-  }
-}
-const skip = noKubectl();
-
-const promtool = [...(process.env.PATH ?? "").split(":"), path.join(TOP, "build/promtool/usr/bin")]
-  .map((dir) => path.join(dir, "promtool"))
-  .find((file) => fs.existsSync(file));
+const skip = kubectl ? false : "no kubectl of 1.27 or newer here: make kubectl";
 
 describe("what the overlays build", { skip }, () => {
   for (const name of OVERLAYS)

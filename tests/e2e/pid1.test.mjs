@@ -5,6 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { spawnSync } from "node:child_process";
 import { startPod } from "./lib/pod.mjs";
+import { promtool } from "./lib/tools.mjs";
 import { IS_ROOT, TOP, eventually, sleep } from "./lib/util.mjs";
 
 const skip = IS_ROOT ? false : "needs root for mounts";
@@ -103,16 +104,15 @@ test("probes: verdicts by HTTP and by codevctl agree, and say why", { skip }, as
   assert.equal((await pod.ctl("status")).code, 1);
 });
 
-const PROMTOOL = [path.join(TOP, "build/promtool/usr/bin/promtool"), "/usr/bin/promtool"].find((p) => fs.existsSync(p));
 
 test("metrics, completion, --watch, and a fault of PID 1 under a running OpenCode", { skip }, async (t) => {
   const pod = await startPod({ plugin: "none" });
   t.after(() => pod.end());
   await pod.ready();
 
-  await t.test("promtool finds nothing to say", { skip: PROMTOOL ? false : "no promtool: make promtool" }, async () => {
+  await t.test("promtool finds nothing to say", { skip: promtool ? false : "no promtool: make promtool" }, async () => {
     const text = await (await fetch(`${pod.probes}/metrics`)).text();
-    const judged = spawnSync(PROMTOOL, ["check", "metrics"], { input: text, encoding: "utf8" });
+    const judged = spawnSync(promtool, ["check", "metrics"], { input: text, encoding: "utf8" });
     assert.equal(`${judged.stdout}${judged.stderr}`, "");
     assert.equal(judged.status, 0);
     for (const name of ["codev_init_resident_memory_bytes", 'codev_service_cpu_seconds_total{service="opencode"}'])

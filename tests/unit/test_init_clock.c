@@ -88,6 +88,7 @@ static Suite *suite(void)
 {
     Suite *s = suite_create("init_clock");
     TCase *t = tcase_create("guest");
+    tcase_set_tags(t, "guest");
     tcase_set_timeout(t, 120);
     if (getenv("CODEV_GUEST")) {
         tcase_add_unchecked_fixture(t, remember_clock, put_clock_back);

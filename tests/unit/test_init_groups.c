@@ -526,6 +526,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_oom_kill_is_told_from_a_plain_one);
     suite_add_tcase(s, t);
     t = tcase_create("guest"); /* what tests/uml/run.sh is for */
+    tcase_set_tags(t, "guest");
     tcase_set_timeout(t, 90);
     tcase_add_checked_fixture(t, open_ours, close_ours);
     tcase_add_test(t, a_killed_guard_hides_nothing_in_a_group);

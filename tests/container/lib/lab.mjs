@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import fs from "node:fs";
 import path from "node:path";
 import { goldenCheckout, modelConfig } from "../../e2e/lib/pod.mjs";
+import { kubectl } from "../../e2e/lib/tools.mjs";
 import { TOP, eventually, firstLine, run, sh, tempDir } from "../../e2e/lib/util.mjs";
 import { startContainerd } from "./containerd.mjs";
 import { makePod } from "./kubelet.mjs";
@@ -17,8 +18,8 @@ export const MANIFEST_IMAGE = "images.example/codev-init:0.1.0";
 // Why these tests cannot run here, or false.
 export function cannot() {
   if (process.getuid() !== 0) return "needs root for containers";
-  for (const tool of ["podman", "containerd", "kubectl"])
-    if (run("sh", ["-c", `command -v ${tool}`]).pid === undefined || !onPath(tool)) return `needs ${tool}`;
+  for (const tool of ["podman", "containerd"]) if (!onPath(tool)) return `needs ${tool}`;
+  if (!kubectl) return "needs kubectl 1.27 or newer: make kubectl";
   try {
     sh("podman", ["image", "exists", IMAGE]);
   } catch {
@@ -33,7 +34,7 @@ const parsed = (text) =>
   parseAllDocuments(text)
     .map((d) => d.toJS())
     .filter(Boolean);
-export const manifests = (overlay) => parsed(sh("kubectl", ["kustomize", path.join(TOP, "k8s/overlays", overlay)]));
+export const manifests = (overlay) => parsed(sh(kubectl, ["kustomize", path.join(TOP, "k8s/overlays", overlay)]));
 export const manifestFile = (file) => parsed(fs.readFileSync(path.join(TOP, "k8s", file), "utf8"));
 
 // k8s-lab with components, as an installation's own overlay would have it.
@@ -50,7 +51,7 @@ export function withComponents(...components) {
     }),
   );
   try {
-    return parsed(sh("kubectl", ["kustomize", at]));
+    return parsed(sh(kubectl, ["kustomize", at]));
   } finally {
     fs.rmSync(at, { recursive: true });
   }
