@@ -54,6 +54,7 @@ struct head {
     enum phase phase;
     bool started_up;
     char hold[sizeof((struct supervisor *)NULL)->hold];
+    bool given[SECRET_STORE_MAX]; /* the secrets that stood in the environment */
     struct stop stop;
 };
 
@@ -154,6 +155,7 @@ static void save_head(int fd, const struct crash_fault *fault)
     h.phase = sv->phase;
     h.started_up = sv->started_up;
     memcpy(h.hold, sv->hold, sizeof h.hold);
+    memcpy(h.given, sv->secrets.given, sizeof h.given);
     h.stop = sv->stop;
     crash_put(fd, CRASH_HEAD, &h, sizeof h);
 }
@@ -435,6 +437,7 @@ static void adopt_head(struct supervisor *sv, const struct head *h)
     sv->phase = h->phase;
     sv->started_up = h->started_up;
     memcpy(sv->hold, h->hold, sizeof sv->hold);
+    memcpy(sv->secrets.given, h->given, sizeof sv->secrets.given);
     control_adopt(&sv->control, h->listener_fd);
     notify_adopt(sv, h->notify_fd, h->abstract_fd);
 }

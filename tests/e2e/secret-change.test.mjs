@@ -16,7 +16,10 @@ test("a Slack token whose file changes", { skip: IS_ROOT ? false : "needs root f
     fs.renameSync(`${file}.new`, file);
   };
   put("xoxb-0-revoked\n");
-  const pod = await startPod({ slack, plugin: "none", env: { SLACK_BOT_TOKEN: "", SLACK_BOT_TOKEN_FILE: file, CODEV_TOKEN_FILE: path.join(dir, "none") } });
+  // Stands in the environment too, which wins over its file: now, and after a fault of PID 1.
+  const other = path.join(dir, "SLACK_APP_TOKEN");
+  fs.writeFileSync(other, "xapp-0-of-the-file\n");
+  const pod = await startPod({ slack, plugin: "none", env: { SLACK_BOT_TOKEN: "", SLACK_BOT_TOKEN_FILE: file, SLACK_APP_TOKEN_FILE: other, CODEV_TOKEN_FILE: path.join(dir, "none") } });
   t.after(async () => {
     await pod.end();
     slack.stop();
@@ -28,6 +31,8 @@ test("a Slack token whose file changes", { skip: IS_ROOT ? false : "needs root f
   const before = await pod.status();
   const pid = (name, status) => status.services.find((s) => s.name === name).pid;
 
+  process.kill(pod.pid, "SIGSEGV");
+  await eventually("PID 1 has taken itself over", () => pod.log.includes("PID 1 faulted: SIGSEGV"));
   put(`${slack.bot_token}\n`);
   // The files are read again each 30 s, and at once when a mount changes.
   sh("nsenter", ["-t", String(pod.pid), "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
@@ -37,5 +42,6 @@ test("a Slack token whose file changes", { skip: IS_ROOT ? false : "needs root f
   assert.equal(pid("opencode", now), pid("opencode", before));
   assert.equal(pid("probes", now), pid("probes", before));
   assert.match(pod.log, /the secret SLACK_BOT_TOKEN changed/);
+  assert.doesNotMatch(pod.log, /the secret SLACK_APP_TOKEN changed/);
   assert.ok(!pod.log.includes(slack.bot_token));
 });
