@@ -63,6 +63,17 @@ test("replies and a mention are taken in once, in order, and again after no furt
   assert.equal(await userPrompts("nobody is meant"), 0);
 });
 
+test("a reply after a turn that failed is taken in, too", async () => {
+  const thread = await begin("third");
+  await say("@@status 400", thread);
+  await eventually("the turn failed", async () => (await w.all("&from=bot")).find((m) => m.thread_ts === thread && /The turn failed/.test(m.text)), 30000);
+  await w.kill();
+  await say("@@text Tried again.", thread);
+  await w.start();
+  await posted("Tried again.");
+  assert.equal(await userPrompts("Tried again."), 1);
+});
+
 test("the connection alone was away; words older than what they would decide", async () => {
   const bash = (name) => `go\n@@tool bash {"command":"true ${name}","description":"T"}\n@@then\n@@text Done ${name}.`;
   const thread = await begin("second");

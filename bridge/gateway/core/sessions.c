@@ -19,6 +19,7 @@ static const char *const status_names[] = {
     [SESSION_ERROR] = "error", [SESSION_GONE] = "gone",
 };
 _Static_assert(ARRAY_SIZE(status_names) == SESSION_STATUS_MAX, "a name for every status");
+_Static_assert(STORE_SESSION_GONE == (int)SESSION_GONE, "the store forgets what is gone");
 
 const char *session_status_name(enum session_status s)
 {

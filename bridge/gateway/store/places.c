@@ -1,4 +1,5 @@
 #include "bridge/gateway/store/query.h"
+#include "bridge/gateway/store/rows.h"
 
 #include <errno.h>
 

@@ -6,8 +6,6 @@
 
 #include <sqlite3.h>
 
-#define STORE_SESSION_GONE 3 /* enum session_status; the store knows no core */
-
 #define STORE_STATEMENTS_MAX 96
 
 struct checkpoint;

@@ -5,6 +5,8 @@
 
 #include "bridge/gateway/store/store.h"
 
+#define STORE_SESSION_GONE 4 /* enum session_status, which the core checks */
+
 struct session_row {
     const char *pod, *id;            /* together the key */
     const char *parent_id, *root_id; /* "" and its own id: it has no parent */

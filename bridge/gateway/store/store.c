@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "bridge/gateway/store/checkpoint.h"
 #include "bridge/gateway/store/query.h"
+#include "bridge/gateway/store/rows.h"
 
 #include <errno.h>
 #include <inttypes.h>
