@@ -72,9 +72,21 @@ static struct order *order_new(struct core *core, const char *what, const char *
     return o->pod && o->session_id && o->directory && o->by ? TAKE_PTR(o) : NULL;
 }
 
+/* It may have been deleted while nobody listened. */
+static const char *order_gone(struct order *o)
+{
+    struct feed f = { o->core, o->pod, "", o->directory, 0 };
+    int r = core_feed_session_gone(&f, o->session_id);
+    if (r < 0)
+        log_warn("session %s is gone, which could not be stored: %s", o->session_id, strerror(-r));
+    return "this session is gone from OpenCode, please begin another one";
+}
+
 static void order_done(void *data, int error, const char *message, const char *session_id)
 {
     struct order *o = data;
+    if (error == -ENOENT && *o->session_id)
+        message = order_gone(o);
     if (error < 0)
         log_warn("%s of %s failed: %s", o->what, o->session_id, message);
     else if (o->prompts)
