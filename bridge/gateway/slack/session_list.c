@@ -264,6 +264,7 @@ static int put_details(void *data, const struct session *s)
         buf_puts(out, ": ");
         (void)text_put(out, s->status_text, 300, TEXT_ESCAPE | TEXT_ONE_LINE);
     }
+    text_put_next_try(out, s->status == SESSION_RETRY ? s->retry_at_ms : 0);
     buf_puts(out, "\nlast change ");
     put_ago(out, s->updated_ms);
     const struct {

@@ -254,3 +254,9 @@ void text_ts_of_ms(char ret[40], int64_t ms)
 {
     (void)snprintf(ret, 40, "%" PRId64 ".%03d000", ms / 1000, (int)(ms % 1000));
 }
+
+void text_put_next_try(struct buf *out, int64_t at_ms)
+{
+    if (at_ms > 0)
+        buf_printf(out, "; next at <!date^%" PRId64 "^{time_secs}|soon>", at_ms / 1000);
+}

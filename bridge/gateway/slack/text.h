@@ -31,6 +31,8 @@ void text_from_slack(struct buf *out, const char *text, const char *bot_user);
 /* A message's ts, "1795280203.314000", and milliseconds since 1970; 0 when it is none. */
 int64_t text_ms_of_ts(const char *ts);
 void text_ts_of_ms(char ret[40], int64_t ms);
+/* "; next at 12:34:56", mrkdwn, in the reader's time zone. Nothing for 0. */
+void text_put_next_try(struct buf *out, int64_t at_ms);
 
 /* A user id as Slack writes it: U or W, then capitals and digits. Only such an id is put between
  * <@ and >. */

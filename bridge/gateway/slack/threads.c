@@ -133,8 +133,7 @@ static void put_status(struct buf *out, const struct session *s)
         buf_puts(out, ": ");
         (void)text_put(out, s->status_text, 300, TEXT_ESCAPE | TEXT_ONE_LINE);
     }
-    if (s->status == SESSION_RETRY && s->retry_at_ms > 0)
-        buf_printf(out, "; next at <!date^%" PRId64 "^{time_secs}|soon>", s->retry_at_ms / 1000);
+    text_put_next_try(out, s->status == SESSION_RETRY ? s->retry_at_ms : 0);
 }
 
 /* While it is at work it can be stopped from here: commands do not work in threads. */
