@@ -72,6 +72,16 @@ int store_request_move(struct store *s, int from, const struct request_row *row)
 int store_request_attempted(struct store *s, const char *pod, const char *id, int by);
 int store_request_accepted(struct store *s, const char *pod, const char *id);
 
+/* How much waits, and since when (wall clock); of the outbox only how much. */
+struct store_waiting {
+    int64_t count, oldest_ms;
+};
+int store_request_waiting(struct store *s, int kind, int state, struct store_waiting *ret);
+int store_outbox_waiting(struct store *s, const char *connector, struct store_waiting *ret);
+int store_inbound_waiting(struct store *s, const char *connector, struct store_waiting *ret);
+/* Sessions without a parent by their status: `counts` has room for 0 to `max` - 1. */
+int store_session_counts(struct store *s, int64_t *counts, int max);
+
 int store_shown_put(struct store *s, const char *connector, const char *pod, const char *id,
                     int state);
 
