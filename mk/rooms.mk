@@ -1,6 +1,6 @@
 # The house: which folders are rooms, what each program is made of, and which foreign library
 # belongs to which room. A room's library is every .c file of its folder but main.c.
-ROOMS := base/core base/json base/yaml base/http base/server base/ws base/git base/uvcontrol base/opencode \
+ROOMS := base/core base/metrics base/json base/yaml base/http base/server base/ws base/git base/uvcontrol base/opencode \
 	supervisor/sandbox supervisor/profile \
 	supervisor/plan supervisor/volumes supervisor/cgroup supervisor/init supervisor/config supervisor/ctl \
 	supervisor/shell \
@@ -32,10 +32,10 @@ ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
-	base/http base/server base/ws base/uvcontrol base/json base/core
+	base/http base/server base/ws base/uvcontrol base/json base/metrics base/core
 ROOMS_codev-sessions := bridge/sessions base/opencode base/http base/json base/core
 ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core
-ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/core
+ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/metrics base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/opencode base/http base/json base/core
 
 # The page's files are embedded in this object.
