@@ -7,7 +7,7 @@
 #include "probes/checks.h"
 #include "probes/verdict.h"
 
-#define APP_WAITERS_MAX 16 /* /metrics requests that wait for one `status` */
+#define APP_WAITERS_MAX 16 /* /metrics requests that wait for one page */
 
 struct app;
 
@@ -43,8 +43,10 @@ struct app {
 
     /* pages.c */
     struct uvcontrol *status_call;
+    struct http_request *gateway_call;
+    bool status_known;   /* `metrics` has what PID 1 told */
     struct buf metrics;  /* rendered */
-    uint64_t metrics_ms; /* when; 0: never */
+    uint64_t metrics_ms; /* when; 0: never, or not yet whole */
     struct server_request *waiters[APP_WAITERS_MAX];
     size_t waiter_count;
 };

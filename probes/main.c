@@ -12,6 +12,7 @@
 #include "base/core/parse.h"
 #include "base/core/secrets.h"
 #include "probes/app.h"
+#include "probes/metrics.h"
 
 #define POST_TIMEOUT_MS 5000
 
@@ -25,6 +26,7 @@ static const char usage[] =
     "\n"
     "  --post URL     send one POST with OpenCode's password; exit status 0 for an answer 2xx\n"
     "  --timeout MS   how long --post may take (5000)\n"
+    "  --metrics      list the metrics of this program\n"
     "  --help         this text\n"
     "  --version      the version\n";
 
@@ -35,7 +37,15 @@ struct settings {
     uint16_t port;
 };
 
-enum flag { FLAG_POST = 1, FLAG_TIMEOUT, FLAG_HELP, FLAG_VERSION };
+enum flag { FLAG_POST = 1, FLAG_TIMEOUT, FLAG_METRICS, FLAG_HELP, FLAG_VERSION };
+
+/* For docs/metrics.md. */
+static int list_metrics(void)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    metrics_list(&out);
+    return fputs(buf_str(&out), stdout) < 0 || out.failed;
+}
 
 /* <0: go on; else the exit status. */
 static int read_options(struct settings *s, int argc, char **argv)
@@ -43,6 +53,7 @@ static int read_options(struct settings *s, int argc, char **argv)
     static const struct option options[] = {
         { "post", required_argument, NULL, FLAG_POST },
         { "timeout", required_argument, NULL, FLAG_TIMEOUT },
+        { "metrics", no_argument, NULL, FLAG_METRICS },
         { "help", no_argument, NULL, FLAG_HELP },
         { "version", no_argument, NULL, FLAG_VERSION },
         { 0 },
@@ -59,6 +70,8 @@ static int read_options(struct settings *s, int argc, char **argv)
                 return 2;
             }
             break;
+        case FLAG_METRICS:
+            return list_metrics();
         case FLAG_HELP:
             (void)fputs(usage, stdout);
             return 0;

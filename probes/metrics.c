@@ -1,15 +1,18 @@
 #include "probes/metrics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/core/cleanup.h"
 #include "base/json/json.h"
+#include "base/metrics/metrics.h"
 
-/* A family: its head, and how a row of `status` becomes its value. */
+#define GATEWAY_PREFIX "codev_gateway_"
+#define INFO_VALUE_MAX 64
+
+/* A metric, and how a row of `status` becomes its value. */
 struct family {
-    const char *name;
-    const char *type;
-    const char *help;
+    struct metric metric;
     double (*value)(const cJSON *row);
 };
 
@@ -93,6 +96,16 @@ static double volume_inodes_free(const cJSON *row)
     return json_num(row, "inodes_free", 0);
 }
 
+static double processes(const cJSON *row)
+{
+    return json_num(json_obj(row, "cgroup"), "pids_current", 0);
+}
+
+static double processes_limit(const cJSON *row)
+{
+    return json_num(json_obj(row, "cgroup"), "pids_max", 0);
+}
+
 static double volume_ok(const cJSON *row)
 {
     return flag(row, "ok");
@@ -108,96 +121,168 @@ static double volume_free(const cJSON *row)
     return json_num(row, "bytes_free", 0);
 }
 
-static const struct family pod_families[] = {
-    { "codev_ready", "gauge", "1 when the pod is ready.", ready },
-    { "codev_live", "gauge", "1 when the pod is live.", live },
-    { "codev_uptime_seconds", "gauge", "Time since PID 1 started.", uptime },
-    { "codev_reaped_processes_total", "counter", "Processes that PID 1 has reaped.", reaped },
-    { "codev_init_resident_memory_bytes", "gauge", "Resident memory of PID 1.", memory },
-    { "codev_init_cpu_seconds_total", "counter", "CPU time of PID 1.", cpu },
-    { "codev_log_lines_dropped_total", "counter",
-      "Lines that were dropped because stdout was blocked.", dropped },
-    { "codev_config_ok", "gauge",
-      "0 when the last reload was refused: the old configuration holds.", config_ok },
-};
-
-static const struct family service_families[] = {
-    { "codev_service_up", "gauge", "1 when the service is up, a oneshot once it has ended well.",
-      service_up },
-    { "codev_service_ready", "gauge",
-      "1 when the service is ready, a oneshot once it has ended well.", service_ready },
-    { "codev_service_restarts_total", "counter", "Restarts of the service.", restarts },
-    { "codev_service_uptime_seconds", "gauge", "Time since the service's process started.",
-      uptime },
-    { "codev_service_resident_memory_bytes", "gauge", "Resident memory of the service's process.",
-      memory },
-    { "codev_service_cpu_seconds_total", "counter",
-      "CPU time of the service's process and its children that have ended.", cpu },
-    { "codev_service_oom_kills_total", "counter",
-      "Processes of the service that the kernel killed "
-      "for want of memory.",
-      oom_kills },
-};
-
-static const struct family volume_families[] = {
-    { "codev_volume_ok", "gauge", "1 when the volume passed its checks.", volume_ok },
-    { "codev_volume_size_bytes", "gauge", "Size of the volume's file system.", volume_size },
-    { "codev_volume_free_bytes", "gauge", "Free bytes of the volume for the run user.",
-      volume_free },
-    { "codev_volume_inodes", "gauge", "Inodes of the volume's file system; 0: it counts none.",
-      volume_inodes },
-    { "codev_volume_inodes_free", "gauge", "Free inodes of the volume.", volume_inodes_free },
-};
-
-static void put_head(struct buf *out, const struct family *f)
-{
-    (void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, f->type);
-}
-
-static void put_label(struct buf *out, const char *label, const char *value)
-{
-    (void)buf_printf(out, "{%s=\"", label);
-    for (const char *p = value; *p; p++) {
-        if (*p == '\n')
-            (void)buf_puts(out, "\\n");
-        else if (*p == '\\' || *p == '"')
-            (void)buf_printf(out, "\\%c", *p);
-        else
-            (void)buf_putc(out, *p);
+#define GAUGE(name, help, value)                                                                   \
+    {                                                                                              \
+        { name, METRIC_GAUGE, help, { 0 } }, value                                                 \
     }
-    (void)buf_puts(out, "\"}");
-}
+#define COUNTER(name, help, value)                                                                 \
+    {                                                                                              \
+        { name, METRIC_COUNTER, help, { 0 } }, value                                               \
+    }
 
-static void put_rows(struct buf *out, const struct family *f, const cJSON *rows, const char *label,
-                     const char *key)
+static const struct family pod_families[] = {
+    GAUGE("codev_ready", "1 when the pod is ready.", ready),
+    GAUGE("codev_live", "1 when the pod is live.", live),
+    GAUGE("codev_uptime_seconds", "Time since PID 1 started.", uptime),
+    COUNTER("codev_reaped_processes_total", "Processes that PID 1 has reaped.", reaped),
+    GAUGE("codev_init_resident_memory_bytes", "Resident memory of PID 1.", memory),
+    COUNTER("codev_init_cpu_seconds_total", "CPU time of PID 1.", cpu),
+    COUNTER("codev_log_lines_dropped_total", "Lines that were dropped because stdout was blocked.",
+            dropped),
+    GAUGE("codev_config_ok", "0 when the last reload was refused: the old configuration holds.",
+          config_ok),
+    GAUGE("codev_processes",
+          "Processes and threads of the container; 0: its control group cannot be read.",
+          processes),
+    GAUGE("codev_processes_limit",
+          "How many processes and threads the container may have; 0: no limit is known.",
+          processes_limit),
+};
+#define ALWAYS_COUNT 2 /* ready and live: without a PID 1 that answers they are 0 */
+
+#define SERVICE(name, type, help, value)                                                           \
+    {                                                                                              \
+        { name, type, help, { "service" } }, value                                                 \
+    }
+static const struct family service_families[] = {
+    SERVICE("codev_service_up", METRIC_GAUGE,
+            "1 when the service is up, a oneshot once it has ended well.", service_up),
+    SERVICE("codev_service_ready", METRIC_GAUGE,
+            "1 when the service is ready, a oneshot once it has ended well.", service_ready),
+    SERVICE("codev_service_restarts_total", METRIC_COUNTER, "Restarts of the service.", restarts),
+    SERVICE("codev_service_uptime_seconds", METRIC_GAUGE,
+            "Time since the service's process started.", uptime),
+    SERVICE("codev_service_resident_memory_bytes", METRIC_GAUGE,
+            "Resident memory of the service's process.", memory),
+    SERVICE("codev_service_cpu_seconds_total", METRIC_COUNTER,
+            "CPU time of the service's process and its children that have ended.", cpu),
+    SERVICE("codev_service_oom_kills_total", METRIC_COUNTER,
+            "Processes of the service that the kernel killed for want of memory.", oom_kills),
+};
+
+#define VOLUME(name, help, value)                                                                  \
+    {                                                                                              \
+        { name, METRIC_GAUGE, help, { "path" } }, value                                            \
+    }
+static const struct family volume_families[] = {
+    VOLUME("codev_volume_ok", "1 when the volume passed its checks.", volume_ok),
+    VOLUME("codev_volume_size_bytes", "Size of the volume's file system.", volume_size),
+    VOLUME("codev_volume_free_bytes", "Free bytes of the volume for the run user.", volume_free),
+    VOLUME("codev_volume_inodes", "Inodes of the volume's file system; 0: it counts none.",
+           volume_inodes),
+    VOLUME("codev_volume_inodes_free", "Free inodes of the volume.", volume_inodes_free),
+};
+
+enum { INFO_BUILD, INFO_OPENCODE, INFO_PLUGIN, INFO_PLUGIN_STATE, INFO_GATEWAY, INFO_MAX };
+static const struct metric infos[INFO_MAX] = {
+    [INFO_BUILD] = { "codev_build_info",
+                     METRIC_GAUGE,
+                     "The running version; always 1.",
+                     { "version" } },
+    [INFO_OPENCODE] = { "codev_opencode_info",
+                        METRIC_GAUGE,
+                        "OpenCode's version, once it is known; always 1.",
+                        { "version" } },
+    [INFO_PLUGIN] = { "codev_plugin_info",
+                      METRIC_GAUGE,
+                      "The commit that the bridge plugin was made from, where there is one; "
+                      "always 1.",
+                      { "commit" } },
+    [INFO_PLUGIN_STATE] = { "codev_plugin_state",
+                            METRIC_GAUGE,
+                            "1 for what codev-prepare made of the bridge plugin last, 0 for the "
+                            "others; absent until it has ended.",
+                            { "state" } },
+    [INFO_GATEWAY] = { "codev_probes_gateway_up",
+                       METRIC_GAUGE,
+                       "1 when the pod's gateway gave its metrics, which then stand on this page "
+                       "too; absent in a pod without one.",
+                       { 0 } },
+};
+
+static void put_rows(struct buf *out, const struct family *f, const cJSON *rows, const char *key)
 {
     const cJSON *row;
     if (cJSON_GetArraySize(rows) == 0)
         return;
-    put_head(out, f);
-    cJSON_ArrayForEach (row, rows) {
-        (void)buf_puts(out, f->name);
-        put_label(out, label, json_str(row, key, ""));
-        (void)buf_printf(out, " %.15g\n", f->value(row));
-    }
+    metric_head(out, &f->metric);
+    cJSON_ArrayForEach (row, rows)
+        metric_sample(out, &f->metric, METRIC_VALUES(json_str(row, key, "")), f->value(row));
+}
+
+/* ---------------------------------------------------------------- notes of services */
+
+static const char *note_of(const cJSON *services, const char *service, const char *key)
+{
+    const cJSON *s;
+    cJSON_ArrayForEach (s, services)
+        if (strcmp(json_str(s, "name", ""), service) == 0)
+            return json_str(json_obj(s, "notes"), key, "");
+    return "";
+}
+
+static void put_info(struct buf *out, const struct metric *m, const char *text)
+{
+    char value[INFO_VALUE_MAX + 1];
+    if (!*text)
+        return;
+    (void)snprintf(value, sizeof value, "%s", text);
+    metric_head(out, m);
+    metric_sample(out, m, METRIC_VALUES(value), 1);
+}
+
+static void put_plugin(struct buf *out, const cJSON *services)
+{
+    static const char *const states[] = { "ready", "missing", "failed", "disabled" };
+    const char *text = note_of(services, "prepare", "plugin");
+    _cleanup_json_ cJSON *note = NULL;
+    if (json_parse(&note, text, strlen(text), NULL) < 0)
+        return;
+    metric_head(out, &infos[INFO_PLUGIN_STATE]);
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+        metric_sample(out, &infos[INFO_PLUGIN_STATE], METRIC_VALUES(states[i]),
+                      strcmp(json_str(note, "state", ""), states[i]) == 0);
+    put_info(out, &infos[INFO_PLUGIN], json_str(note, "commit", ""));
 }
 
 void metrics_render(const cJSON *status, struct buf *out)
 {
-    static const struct family build = { "codev_build_info", "gauge",
-                                         "The running version; always 1.", NULL };
-    put_head(out, &build);
-    (void)buf_puts(out, build.name);
-    put_label(out, "version", CODEV_VERSION);
-    (void)buf_puts(out, " 1\n");
-    size_t count = status ? ARRAY_SIZE(pod_families) : 2; /* ready and live: then 0 */
-    for (size_t i = 0; i < count; i++) {
-        put_head(out, &pod_families[i]);
-        (void)buf_printf(out, "%s %.15g\n", pod_families[i].name, pod_families[i].value(status));
-    }
     const cJSON *services = json_arr(status, "services"), *volumes = json_arr(status, "volumes");
+    size_t count = status ? ARRAY_SIZE(pod_families) : ALWAYS_COUNT;
+    put_info(out, &infos[INFO_BUILD], CODEV_VERSION);
+    for (size_t i = 0; i < count; i++)
+        metric_single(out, &pod_families[i].metric, pod_families[i].value(status));
     for (size_t i = 0; i < ARRAY_SIZE(service_families); i++)
-        put_rows(out, &service_families[i], services, "service", "name");
+        put_rows(out, &service_families[i], services, "name");
     for (size_t i = 0; i < ARRAY_SIZE(volume_families); i++)
-        put_rows(out, &volume_families[i], volumes, "path", "path");
+        put_rows(out, &volume_families[i], volumes, "path");
+    put_info(out, &infos[INFO_OPENCODE], note_of(services, "opencode", "version"));
+    put_plugin(out, services);
+}
+
+void metrics_gateway(struct buf *out, const char *page, size_t len)
+{
+    bool up = page && metrics_take(out, page, len, GATEWAY_PREFIX) == 0;
+    metric_single(out, &infos[INFO_GATEWAY], up);
+}
+
+void metrics_list(struct buf *out)
+{
+    metrics_document(out, infos, ARRAY_SIZE(infos));
+    for (size_t i = 0; i < ARRAY_SIZE(pod_families); i++)
+        metrics_document(out, &pod_families[i].metric, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(service_families); i++)
+        metrics_document(out, &service_families[i].metric, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(volume_families); i++)
+        metrics_document(out, &volume_families[i].metric, 1);
 }

@@ -1,8 +1,10 @@
 #!/bin/bash
-# Writes the option table into docs/config.md and docs/man/codev.yaml.5, between their marks.
+# Writes what the programs list of themselves into the documents, between their marks: the option
+# table, the metrics.
 set -eu
 cd "$(dirname "$0")/.."
-: "${CODEV_CONFIG_BIN:=build/gcc/bin/codev-config}"
+: "${CODEV_BIN_DIR:=build/gcc/bin}"
+: "${CODEV_CONFIG_BIN:=$CODEV_BIN_DIR/codev-config}"
 
 put() { # FILE BEGIN END GENERATOR...
 	local file=$1 begin=$2 end=$3 part
@@ -21,3 +23,12 @@ put() { # FILE BEGIN END GENERATOR...
 
 put docs/config.md '<!-- options: begin -->' '<!-- options: end -->' "$CODEV_CONFIG_BIN" docs
 put docs/man/codev.yaml.5 '.\" options: begin' '.\" options: end' "$CODEV_CONFIG_BIN" docs --man
+
+metrics() { # PROGRAM
+	printf '\n| name | type | labels | meaning |\n|---|---|---|---|\n'
+	"$CODEV_BIN_DIR/$1" --metrics
+	printf '\n'
+}
+for program in probes gateway; do
+	put docs/metrics.md "<!-- $program: begin -->" "<!-- $program: end -->" metrics "codev-$program"
+done

@@ -1,15 +1,18 @@
 /* codev-gateway: wires the core, the connectors and the ways to OpenCode onto one loop. */
+#include "base/core/buf.h"
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/http/http.h"
 #include "base/server/server.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/metrics.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/link/link.h"
 #include "bridge/gateway/opencode/opencode.h"
 #include "bridge/gateway/pid1.h"
 #include "bridge/gateway/settings.h"
+#include "bridge/gateway/slack/metrics.h"
 #include "bridge/gateway/slack/slack.h"
 #include "bridge/gateway/store/store.h"
 #include "bridge/gateway/web/web.h"
@@ -205,6 +208,15 @@ static int gateway_run(struct gateway *g)
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* For docs/metrics.md. */
+static void list_metrics(void)
+{
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    core_metrics_document(&out);
+    slack_metrics_document(&out);
+    (void)fputs(buf_str(&out), stdout);
+}
+
 static int options(int argc, char **argv)
 {
     static const char help[] = "usage: codev-gateway [--help | --version]\n"
@@ -214,8 +226,10 @@ static int options(int argc, char **argv)
     static const struct {
         const char *name;
         void (*list)(void);
-    } lists[] = { { "--crash-points", crash_list }, { "--routes", web_list_routes } };
-    for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(lists); i++) /* for the tests */
+    } lists[] = { { "--crash-points", crash_list },
+                  { "--routes", web_list_routes },
+                  { "--metrics", list_metrics } };
+    for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(lists); i++) /* for tests and documents */
         if (strcmp(argv[1], lists[i].name) == 0) {
             lists[i].list();
             return EXIT_SUCCESS;

@@ -1,4 +1,4 @@
-/* rooms: probes base/http base/server base/ws base/uvcontrol base/json base/core */
+/* rooms: probes base/http base/server base/ws base/uvcontrol base/json base/metrics base/core */
 /* codev-probes: verdicts and their age, which check runs when, and the whole against a fake PID 1
  * and a fake service. */
 #include "probes/app.h"
@@ -107,6 +107,43 @@ START_TEST(metrics_are_rendered)
     metrics_render(NULL, &none);
     ck_assert_ptr_nonnull(strstr(buf_str(&none), "codev_ready 0\n"));
     ck_assert_ptr_null(strstr(buf_str(&none), "service"));
+}
+END_TEST
+
+static const struct {
+    const char *note, *state; /* NULL: nothing is told */
+} plugin_notes[] = {
+    { "{\\\"state\\\":\\\"ready\\\",\\\"commit\\\":\\\"0a1b\\\"}", "ready" },
+    { "{\\\"state\\\":\\\"missing\\\"}", "missing" },
+    { "{\\\"state\\\":\\\"failed\\\"}", "failed" },
+    { "{\\\"state\\\":\\\"disabled\\\"}", "disabled" },
+    { "nonsense", NULL },
+    { "", NULL },
+};
+
+START_TEST(plugin_states_are_told)
+{
+    char status[400], want[100];
+    _cleanup_json_ cJSON *j = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    (void)snprintf(status, sizeof status,
+                   "{\"services\":[{\"name\":\"prepare\",\"notes\":{\"plugin\":\"%s\"}},"
+                   "{\"name\":\"opencode\",\"notes\":{\"version\":\"1.18.33\"}}]}",
+                   plugin_notes[_i].note);
+    ck_assert_int_eq(json_parse(&j, status, strlen(status), NULL), 0);
+    metrics_render(j, &out);
+    ck_assert_ptr_nonnull(strstr(buf_str(&out), "codev_opencode_info{version=\"1.18.33\"} 1\n"));
+    ck_assert_int_eq(strstr(buf_str(&out), "codev_plugin_info{commit=\"0a1b\"} 1\n") != NULL,
+                     _i == 0);
+    if (!plugin_notes[_i].state) {
+        ck_assert_ptr_null(strstr(buf_str(&out), "codev_plugin"));
+        return;
+    }
+    for (size_t i = 0; plugin_notes[i].state; i++) {
+        (void)snprintf(want, sizeof want, "codev_plugin_state{state=\"%s\"} %d\n",
+                       plugin_notes[i].state, (int)i == _i);
+        ck_assert_msg(strstr(buf_str(&out), want), "%s not in %s", want, buf_str(&out));
+    }
 }
 END_TEST
 
@@ -312,6 +349,7 @@ static char table[1024], reports[65536];
 static const char *state, *ready_json;
 static const char *service_type, *seen_auth;
 static int service_status;
+static const char *service_says;
 static unsigned service_asked;
 static unsigned status_asked;
 
@@ -323,7 +361,8 @@ static void on_service(void *data, struct server_request *r)
     const char *given = server_request_header(r, "authorization");
     (void)snprintf(auth, sizeof auth, "%s", given ? given : "-");
     seen_auth = auth;
-    server_reply(r, service_status, service_type, NULL, "{}", 2);
+    if (service_says) /* else it never answers */
+        server_reply(r, service_status, service_type, NULL, service_says, strlen(service_says));
 }
 
 static const char *pid1(const char *line, bool *ret_stay)
@@ -380,6 +419,7 @@ static void start(void)
     struct server_options o = { .loop = &loop, .listen = "127.0.0.1", .on_request = on_service };
     ck_assert_int_eq(server_new(&service, &o, &e), 0);
     service_status = 200;
+    service_says = "{}";
     service_type = "application/json";
     state = "starting";
     ready_json = BAD "\n";
@@ -510,6 +550,72 @@ START_TEST(a_scrape_asks_pid1_once_a_second_at_most)
     for (int i = 0; i < 10; i++)
         get("/metrics", "");
     ck_assert_uint_le(status_asked, before + 1); /* one of the refresh */
+    finish();
+}
+END_TEST
+
+static void set_gateway(const char *type)
+{
+    (void)snprintf(table, sizeof table,
+                   "{\"checks\":[{\"service\":\"gateway\",\"kind\":\"health\",\"type\":\"%s\","
+                   "\"target\":[\"http://127.0.0.1:%u/api/health\"],\"interval_ms\":50,"
+                   "\"timeout_ms\":500,\"auth\":false}]}\n",
+                   type, (unsigned)server_port(service));
+}
+
+#define GATEWAY_PAGE "# TYPE codev_gateway_bridges gauge\ncodev_gateway_bridges 2\n"
+static const struct {
+    const char *type, *says;
+    int status;
+    const char *want, *never;
+} gateways[] = {
+    { "http", GATEWAY_PAGE, 200, GATEWAY_PAGE, "codev_probes_gateway_up 0" },
+    { "http", GATEWAY_PAGE, 200, "codev_probes_gateway_up 1\n", "codev_probes_gateway_up 0" },
+    { "http", GATEWAY_PAGE, 500, "codev_probes_gateway_up 0\n", "codev_gateway_bridges" },
+    { "http", NULL, 200, "codev_probes_gateway_up 0\n", "codev_gateway_bridges" },
+    { "http", GATEWAY_PAGE "codev_ready 0\n", 200, "codev_ready 1\n", "codev_gateway_bridges" },
+    { "tcp", GATEWAY_PAGE, 200, "codev_ready 1\n", "gateway" },
+};
+
+START_TEST(the_gateways_metrics_are_on_the_page)
+{
+    start();
+    set_gateway(gateways[_i].type);
+    service_says = gateways[_i].says;
+    service_status = gateways[_i].status;
+    run();
+    net_until(&loop, app.checks.count == 1);
+    get("/metrics", "");
+    const char *first = strstr(peer.got, "\ncodev_ready ");
+    ck_assert_msg(strstr(peer.got, "HTTP/1.1 200 ") && strstr(peer.got, gateways[_i].want), "%s",
+                  peer.got);
+    ck_assert_msg(!strstr(peer.got, gateways[_i].never), "%s", peer.got);
+    ck_assert(first && !strstr(first + 1, "\ncodev_ready "));
+    finish();
+}
+END_TEST
+
+/* Those who ask while one answer is on its way all get it, whole. */
+START_TEST(a_wedged_gateway_holds_nobody_up)
+{
+    static struct net_peer more[4];
+    start();
+    set_gateway("http");
+    service_says = NULL;
+    run();
+    net_until(&loop, app.checks.count == 1);
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+        net_connect(&more[i], server_port(app.server));
+        net_send(&more[i], "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    get("/livez", "");
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+        net_until(&loop, net_ended(&more[i]));
+        ck_assert_msg(strstr(more[i].got, "codev_service_up{service=\"svc\"} 0\n") &&
+                          strstr(more[i].got, "codev_probes_gateway_up 0\n"),
+                      "%s", more[i].got);
+        net_hang_up(&more[i]);
+    }
     finish();
 }
 END_TEST
@@ -689,6 +795,7 @@ int main(void)
     tcase_add_loop_test(parts, verdicts_are_shown, 0, (int)ARRAY_SIZE(shown));
     tcase_add_loop_test(parts, a_bad_answer_keeps_the_old_verdict, 0, (int)ARRAY_SIZE(no_verdicts));
     tcase_add_test(parts, metrics_are_rendered);
+    tcase_add_loop_test(parts, plugin_states_are_told, 0, ARRAY_SIZE(plugin_notes));
     tcase_add_loop_test(parts, checks_run_when_they_should, 0, (int)ARRAY_SIZE(scenarios));
     tcase_add_loop_test(parts, tables_are_judged, 0, (int)ARRAY_SIZE(tables));
     tcase_add_test(parts, intervals_are_bounded);
@@ -698,6 +805,8 @@ int main(void)
     tcase_add_test(live, only_get_and_head_are_answered);
     tcase_add_test(live, a_lost_readiness_is_known_at_once);
     tcase_add_test(live, a_scrape_asks_pid1_once_a_second_at_most);
+    tcase_add_loop_test(live, the_gateways_metrics_are_on_the_page, 0, ARRAY_SIZE(gateways));
+    tcase_add_test(live, a_wedged_gateway_holds_nobody_up);
     tcase_add_test(live, without_pid1_nothing_is_well);
     tcase_add_test(live, readiness_then_health_is_checked_and_reported);
     tcase_add_loop_test(live, a_web_page_is_no_good_answer_of_opencode, 0, 2);

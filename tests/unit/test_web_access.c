@@ -412,6 +412,25 @@ START_TEST(open_routes_ask_for_nothing_but_the_host)
 }
 END_TEST
 
+static const struct {
+    const char *host;
+    int status;
+} scraped[] = {
+    { "10.1.2.3:8000", 0 },    { "[::1]:8000", 0 },       { "localhost:8000", 0 },
+    { "codev-0:8000", 0 },     { "codev-hub.ai.svc", 0 }, { "codev.example", 403 },
+    { "a.team.example", 403 }, { "evil.example", 403 },   { "", 403 },
+};
+
+START_TEST(metrics_are_told_inside_alone)
+{
+    struct access_head head = { .host = scraped[_i].host };
+    struct access_result who;
+    ck_assert_int_eq(check(head, ROUTE_METRICS, &who), scraped[_i].status);
+    head.authorization = "Bearer " TOKEN; /* it is no matter of who asks */
+    ck_assert_int_eq(check(head, ROUTE_METRICS, &who), scraped[_i].status);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- limit */
 
 START_TEST(ten_failures_then_wait)
@@ -539,6 +558,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, a_cookie_changes_something_only_with_all_the_rest);
     tcase_add_test(t, a_wrong_credential_beside_a_good_cookie_is_wrong);
     tcase_add_test(t, open_routes_ask_for_nothing_but_the_host);
+    tcase_add_loop_test(t, metrics_are_told_inside_alone, 0, ARRAY_SIZE(scraped));
     tcase_add_test(t, ten_failures_then_wait);
     tcase_add_test(t, while_blocked_only_an_unguessable_secret_passes);
     tcase_add_test(t, many_addresses_do_not_grow_it_and_do_not_free_the_newest);

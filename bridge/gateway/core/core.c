@@ -60,6 +60,7 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
         timers[i]->data = core;
         core->open_handles++;
     }
+    counts_init(&core->counts);
     store_on_failing(store, on_store_failing, core);
     *ret = core;
     return 0;

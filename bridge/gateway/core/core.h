@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct buf;
 struct core;
 
 /* ---------------------------------------------------------------- what connectors see */
@@ -115,6 +116,8 @@ struct connector {
     void (*pod_changed)(void *data);
     /* A notice for people that belongs to no session ("volume … is full"). */
     void (*notice)(void *data, const char *text);
+    /* Appends what it tells Prometheus (base/metrics); names begin with codev_gateway_NAME_. */
+    void (*metrics)(void *data, struct buf *out);
     /* The pod stops: say so, flush, then call core_connector_stopped(). `deadline_ms` monotonic. */
     void (*stopping)(void *data, uint64_t deadline_ms);
 };

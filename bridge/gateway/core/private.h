@@ -1,6 +1,7 @@
 /* Inside the core room. */
 #pragma once
 
+#include "base/metrics/metrics.h"
 #include "bridge/gateway/core/feed.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/store/rows.h"
@@ -20,6 +21,15 @@ struct way {
     void *data;
     bool up;
     int64_t none_ms; /* WAY_HTTP, wall clock: nothing listened there; what answers is younger */
+};
+
+/* Since the process started (metrics.c). */
+struct core_counts {
+    int64_t started_ms; /* wall clock */
+    uint64_t bridge_connections, bridge_losses;
+    uint64_t asked[REQUEST_KIND_MAX];
+    uint64_t settled[REQUEST_KIND_MAX][OUTCOME_MAX], expired[REQUEST_KIND_MAX];
+    struct metric_histogram decision[REQUEST_KIND_MAX];
 };
 
 struct delivery;
@@ -43,6 +53,7 @@ struct core {
     struct watch *watches;
     uint64_t watch_ms;
     unsigned open_requests;
+    struct core_counts counts;
 
     /* While somebody's session_start is under way, new sessions are not told yet, so that they
      * first appear with the person who began them. */
@@ -65,6 +76,11 @@ struct core {
 void core_tell_request(struct core *core, const char *pod, const char *id);
 void core_tell_session(struct core *core, const char *pod, const char *id);
 void core_tell_links(struct core *core);
+
+/* ---- counting (metrics.c) ---- */
+void counts_init(struct core_counts *c);
+/* `row` was in the state `from` before. */
+void counts_moved(struct core_counts *c, int from, const struct request_row *row);
 
 /* ---- ways (ways.c) ---- */
 /* The best way for what `instance` ("" any) asked: its own bridge, another bridge of the pod, the

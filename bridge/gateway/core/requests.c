@@ -146,6 +146,7 @@ static int request_apply(struct core *core, const struct request_row *row, const
              request_state_name((enum request_state)row->state),
              request_state_name((enum request_state)next.state),
              request_outcome_name((enum request_outcome)next.outcome), next.actor_connector);
+    counts_moved(&core->counts, row->state, &next);
     if (next.state == REQUEST_DECIDING)
         crash_point("request.decided");
     else if (core->open_requests > 0)
@@ -219,6 +220,7 @@ int core_feed_asked(const struct feed *f, const struct feed_request *r)
     if (n != 1)
         return n;
     core->open_requests++;
+    core->counts.asked[r->kind]++;
     log_info("request %s of session %s: %s", r->id, r->session_id, r->permission);
     core_tell_request(core, f->pod, r->id);
     return 1;

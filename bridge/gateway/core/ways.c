@@ -83,6 +83,7 @@ int core_way_add(struct way **ret, struct core *core, enum way_kind kind, const 
     core->ways = w;
     *ret = w;
     if (kind == WAY_BRIDGE) {
+        core->counts.bridge_connections++;
         tell_bridges(core, pod);
         delivery_kick(core, pod);
     }
@@ -99,8 +100,10 @@ void core_way_remove(struct way *w)
             *p = w->next;
             break;
         }
-    if (w->kind == WAY_BRIDGE)
+    if (w->kind == WAY_BRIDGE) {
+        core->counts.bridge_losses++;
         tell_bridges(core, w->pod);
+    }
     way_free(w);
 }
 

@@ -4,6 +4,7 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/http/http.h"
+#include "bridge/gateway/slack/metrics.h"
 #include "bridge/gateway/slack/timer.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ struct api {
     uv_loop_t *loop;
     struct http_client *http;
     char *base, *bot_token, *app_token;
+    struct slack_counts *counts;
     struct limiter limiter;
     struct timer *timer;
     struct call *calls; /* all of them, oldest first */
@@ -49,6 +51,7 @@ int api_new(struct api **ret, const struct api_settings *set)
         return -ENOMEM;
     a->loop = set->loop;
     a->http = set->http;
+    a->counts = set->counts;
     a->base = strdup(set->base);
     a->bot_token = strdup(set->bot_token);
     a->app_token = strdup(set->app_token);
@@ -250,6 +253,8 @@ static void on_http(void *data, const struct http_response *h)
     c->running = false;
     c->request = NULL;
     answer_read(&answer, c->method, h);
+    if (a->counts)
+        slack_count_call(a->counts, c->method, &answer.r, h->error ? 0 : h->status, h->elapsed_us);
     uint64_t now = clock_mono_ms();
     limiter_done(&a->limiter, c->method);
     if (answer.r.retry_after_ms)

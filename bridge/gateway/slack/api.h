@@ -12,6 +12,7 @@
 #include <uv.h>
 
 struct http_client;
+struct slack_counts;
 struct api;
 
 struct api_result {
@@ -33,6 +34,7 @@ struct api_settings {
     struct http_client *http;
     const char *base; /* "https://slack.com/api/"; copied, as are the tokens */
     const char *bot_token, *app_token;
+    struct slack_counts *counts; /* where answers are counted; NULL: nowhere */
 };
 int api_new(struct api **ret, const struct api_settings *set);
 void api_free(struct api *a); /* pending calls end without a call back */

@@ -5,6 +5,7 @@
 #include "base/json/json.h"
 #include "bridge/gateway/core/core.h"
 #include "bridge/gateway/slack/api.h"
+#include "bridge/gateway/slack/metrics.h"
 #include "bridge/gateway/slack/slack.h"
 #include "bridge/gateway/store/store.h"
 
@@ -43,6 +44,7 @@ struct slack {
     struct rebuild *rebuild;   /* NULL: nothing was lost */
     struct timer *check_timer; /* tokens and channel are looked at again */
     struct timer *stop_timer;
+    struct slack_counts counts;
     char *team_url; /* of the workspace, ends with "/"; NULL until auth.test answered */
     char *bot_user; /* U… of the app; NULL until auth.test answered */
     char *problems[PROBLEM_MAX];

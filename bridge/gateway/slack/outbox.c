@@ -171,6 +171,7 @@ static void item_failed(struct item *i, const char *why)
     struct outbox *o = i->o;
     log_warn("slack: a message was not delivered (%s): %s", i->key, why);
     set_state(i, OUTBOX_FAILED, why, 0);
+    o->s->counts.failed++;
     if (strcmp(json_str(i->payload, "shown", ""), "settled") == 0)
         acknowledge(i);
     item_leave(i);
@@ -222,6 +223,7 @@ static void item_done(struct item *i, const char *channel, const char *ts)
     if (begun && (r = store_commit(store)) < 0)
         log_error("slack: cannot store that a message was delivered: %s", strerror(-r));
     crash_point("outbox.done");
+    o->s->counts.delivered++;
     acknowledge(i);
     slack_problem(o->s, PROBLEM_POST, NULL);
     item_leave(i);

@@ -65,6 +65,7 @@ void slack_problem(struct slack *s, enum slack_problem p, const char *reason)
 
 void slack_connected(struct slack *s, bool connected)
 {
+    s->counts.losses += s->connected && !connected && !s->stopping;
     s->connected = connected;
     tell_state(s);
     catchup_link(s->catchup, connected);
@@ -258,6 +259,7 @@ static int make_api(struct slack *s)
                                               .base = buf_str(&base),
                                               .bot_token = s->set->slack_bot_token,
                                               .app_token = s->set->slack_app_token,
+                                              .counts = &s->counts,
                                           });
 }
 
@@ -299,6 +301,7 @@ static int start(struct slack *s, struct error *e)
                                             .activity = on_activity,
                                             .links_changed = on_links_changed,
                                             .notice = on_notice,
+                                            .metrics = slack_metrics,
                                             .stopping = on_stopping,
                                         });
     if (r < 0)
@@ -329,6 +332,7 @@ int slack_connector_new(struct slack **ret, struct core *core, struct error *e)
     s->store = core_store(core);
     s->loop = core_loop(core);
     s->set = core_settings(core);
+    slack_counts_init(&s->counts);
     bool bot = given(s->set->slack_bot_token), app = given(s->set->slack_app_token);
     if (!bot && !app) {
         log_info("slack: off: no tokens are set");

@@ -36,6 +36,7 @@ struct conn {
     struct ws *ws;
     enum role role;
     uint64_t heard_ms;
+    uint64_t came_us;    /* the envelope that is being read */
     struct timer *timer; /* hello, then silence; for an old one its end */
     uint64_t refresh_ms; /* monotonic: when it announced to end, less a little; 0: not said */
     struct conn *link;   /* of the list of all */
@@ -147,6 +148,17 @@ static void on_ping(void *data, struct ws *ws)
 
 /* ---------------------------------------------------------------- envelopes */
 
+/* Counted by what it came as; what is not told apart is not counted. */
+static bool envelope_of(enum frame_kind kind, enum slack_envelope *ret)
+{
+    if (kind != FRAME_EVENTS && kind != FRAME_INTERACTIVE && kind != FRAME_SLASH)
+        return false;
+    *ret = kind == FRAME_EVENTS        ? ENVELOPE_EVENTS
+           : kind == FRAME_INTERACTIVE ? ENVELOPE_INTERACTIVE
+                                       : ENVELOPE_SLASH;
+    return true;
+}
+
 static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
 {
     if (!*f->envelope_id)
@@ -156,6 +168,12 @@ static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
     int r = text ? ws_send(c->ws, text, strlen(text)) : -ENOMEM;
     if (r < 0)
         log_error("slack: cannot acknowledge an envelope: %s", strerror(-r));
+    enum slack_envelope e;
+    struct slack_counts *counts = &c->sock->s->counts;
+    if (r < 0 || !envelope_of(f->kind, &e))
+        return;
+    counts->acked[e]++;
+    metric_observe(&counts->ack, (double)(clock_mono_us() - c->came_us) / 1e6);
 }
 
 static void on_hello(struct conn *c, const struct frame *f)
@@ -220,6 +238,7 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     struct slack *s = c->sock->s;
     _cleanup_frame_ struct frame f;
     heard(c);
+    c->came_us = clock_mono_us();
     uint64_t stored = intake_stored(s->intake);
     frame_parse(&f, msg, len);
     switch (f.kind) {
@@ -232,11 +251,15 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     case FRAME_EVENTS:
         if (inbound_event(s, f.payload) == 0)
             ack(c, &f, NULL);
+        else
+            s->counts.refused[ENVELOPE_EVENTS]++;
         break;
     case FRAME_INTERACTIVE: { /* a form that is not right stays open and is not carried out */
         _cleanup_json_ cJSON *wrong = interact_check(f.payload);
         if (wrong || interact(s, f.payload) == 0)
             ack(c, &f, wrong);
+        else
+            s->counts.refused[ENVELOPE_INTERACTIVE]++;
         break;
     }
     case FRAME_SLASH: { /* its ack carries the answer; it is found without waiting */
@@ -348,6 +371,7 @@ static void do_promote(struct sock *k)
     k->next = NULL;
     k->current->role = ROLE_CURRENT;
     k->up_ms = clock_mono_ms();
+    k->s->counts.connections++;
     watch(k->current);
     log_info("slack: connected%s", old ? " anew, without a gap" : "");
     slack_problem(k->s, PROBLEM_SOCKET, NULL);

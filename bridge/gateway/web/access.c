@@ -91,6 +91,13 @@ bool access_host_allowed(const char *host, const struct access_rules *rules)
     return list_matches(rules->allowed_hosts, name);
 }
 
+/* A scraper asks the pod's address; what comes through an ingress has the ingress's name. */
+static bool asks_inside(const char *host, const struct access_rules *rules)
+{
+    const struct access_rules ours = { .pod = rules->pod };
+    return access_host_allowed(host, &ours);
+}
+
 bool access_origin_allowed(const char *origin, const char *host)
 {
     static const struct {
@@ -299,7 +306,10 @@ int access_check(const struct access_head *head, const struct access_rules *rule
                       "this host name is not allowed; add it to CODEV_ALLOWED_HOSTS");
     if (!access_origin_allowed(head->origin, head->host))
         return refuse(ret, 403, "origin_not_allowed", "the Origin is not the gateway's own");
-    if (route->access == ACCESS_OPEN)
+    if (route->access == ACCESS_INSIDE && !asks_inside(head->host, rules))
+        return refuse(ret, 403, "not_from_outside",
+                      "ask the pod by its address, not by the name that people use");
+    if (route->access == ACCESS_OPEN || route->access == ACCESS_INSIDE)
         return 0;
     if (!fetch_site_ours(head->fetch_site))
         return refuse(ret, 403, "cross_site", "requests of other sites are refused");

@@ -95,6 +95,13 @@ void answer_refused(struct call *c, int status)
     answer_error_with(c, status, c->who.code, c->who.message, *line ? line : NULL);
 }
 
+void answer_text(struct call *c, const char *type, const struct buf *text)
+{
+    struct headers h;
+    headers_init(&h, c, "Cache-Control: no-store");
+    server_reply(c->request, 200, type, h.lines, buf_str(text), text->len);
+}
+
 /* If-None-Match is a list of tags, perhaps weak ones, or "*". */
 static bool tag_listed(const char *list, const char *tag)
 {

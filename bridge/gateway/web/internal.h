@@ -25,6 +25,8 @@ struct web {
     struct events events;
     struct transcripts transcripts;
     uv_timer_t flush, beat;
+    struct buf metrics;  /* as it was told last */
+    uint64_t metrics_ms; /* when; 0: never */
     struct pending *pending;
     struct log_stream *log_streams;
     unsigned log_stream_count;
@@ -57,6 +59,7 @@ void answer_error_with(struct call *c, int status, const char *code, const char 
                        const char *extra);
 /* By c->who, which access_check() filled. */
 void answer_refused(struct call *c, int status);
+void answer_text(struct call *c, const char *type, const struct buf *text);
 struct asset;
 void answer_asset(struct call *c, const struct asset *a);
 void answer_stream(struct call *c);
@@ -67,6 +70,7 @@ void answer_put_error(struct buf *out, const char *code, const char *message);
 /* ---- handlers ---- */
 void page_serve(struct call *c); /* state.c */
 void health_get(struct call *c);
+void metrics_get(struct call *c);
 void sessions_get(struct call *c);
 void catalog_get(struct call *c);
 void session_get(struct call *c);

@@ -17,6 +17,7 @@ const struct route route_table[ROUTE_MAX] = {
     [ROUTE_SCRIPT_TEXT] = { SERVER_GET, "/text.js", ACCESS_OPEN, false },
     [ROUTE_ICON] = { SERVER_GET, "/icon.svg", ACCESS_OPEN, false },
     [ROUTE_HEALTH] = { SERVER_GET, "/api/health", ACCESS_OPEN, false },
+    [ROUTE_METRICS] = { SERVER_GET, "/metrics", ACCESS_INSIDE, false },
     [ROUTE_OPENAPI] = { SERVER_GET, "/api/openapi.yaml", ACCESS_OPEN, false },
     [ROUTE_LOGIN] = { SERVER_POST, "/api/login", ACCESS_LOGIN, true },
     [ROUTE_LOGOUT] = { SERVER_POST, "/api/logout", ACCESS_CHANGE, false },
@@ -81,10 +82,8 @@ int route_find(enum server_method method, const char *path, struct route_match *
 void web_list_routes(void)
 {
     static const char *const access[] = {
-        [ACCESS_OPEN] = "open",
-        [ACCESS_READ] = "read",
-        [ACCESS_CHANGE] = "change",
-        [ACCESS_LOGIN] = "login",
+        [ACCESS_OPEN] = "open",     [ACCESS_INSIDE] = "inside", [ACCESS_READ] = "read",
+        [ACCESS_CHANGE] = "change", [ACCESS_LOGIN] = "login",
     };
     for (int i = 0; i < ROUTE_MAX; i++)
         (void)printf("%s %s %s %s\n", route_table[i].method == SERVER_GET ? "GET" : "POST",

@@ -16,6 +16,7 @@ enum route_id {
     ROUTE_SCRIPT_TEXT,
     ROUTE_ICON,
     ROUTE_HEALTH,
+    ROUTE_METRICS,
     ROUTE_OPENAPI,
     ROUTE_LOGIN,
     ROUTE_LOGOUT,
@@ -35,6 +36,7 @@ enum route_id {
 
 enum route_access {
     ACCESS_OPEN,   /* anybody: holds no state of anybody */
+    ACCESS_INSIDE, /* anybody who asks the pod itself, and not by a name of CODEV_ALLOWED_HOSTS */
     ACCESS_READ,   /* who has shown who they are */
     ACCESS_CHANGE, /* likewise, and a browser's cookie alone does not do */
     ACCESS_LOGIN,  /* anybody, from our own page or no page at all */

@@ -4,11 +4,14 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "base/metrics/metrics.h"
+#include "bridge/gateway/core/metrics.h"
 #include "bridge/gateway/web/assets.h"
 #include "bridge/gateway/web/internal.h"
 #include "bridge/gateway/web/views.h"
 
-#define LIST_MAX 200
+#define LIST_MAX         200
+#define METRICS_FRESH_MS 1000
 
 void page_serve(struct call *c)
 {
@@ -27,6 +30,19 @@ void health_get(struct call *c)
     jsonw_str(&w, "version", s->version);
     jsonw_object_end(&w);
     answer_json(c, 200, &out);
+}
+
+/* The counts of what waits are read from the database: not more than once a second. */
+void metrics_get(struct call *c)
+{
+    struct web *w = c->web;
+    uint64_t now = clock_mono_ms();
+    if (!w->metrics_ms || now - w->metrics_ms > METRICS_FRESH_MS) {
+        buf_reset(&w->metrics);
+        core_metrics(w->core, &w->metrics);
+        w->metrics_ms = w->metrics.failed ? 0 : now;
+    }
+    answer_text(c, METRICS_CONTENT_TYPE, &w->metrics);
 }
 
 struct listing {

@@ -210,6 +210,7 @@ static call_handler_fn *const handlers[ROUTE_MAX] = {
     [ROUTE_SCRIPT_TEXT] = page_serve,
     [ROUTE_ICON] = page_serve,
     [ROUTE_HEALTH] = health_get,
+    [ROUTE_METRICS] = metrics_get,
     [ROUTE_OPENAPI] = page_serve,
     [ROUTE_LOGIN] = login_post,
     [ROUTE_LOGOUT] = logout_post,
@@ -366,6 +367,7 @@ void web_connector_free(struct web *w)
     logs_end_all(w);
     events_release(&w->events);
     transcripts_release(&w->transcripts);
+    buf_release(&w->metrics);
     shown_flush(w, false);
     logins_release(&w->logins);
     uv_close((uv_handle_t *)&w->flush, on_closed);
