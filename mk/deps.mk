@@ -34,12 +34,12 @@ deps-debian:
 deps-debian-run:
 	@scripts/install-packages.sh $(DEBIAN_BUILD) $(DEBIAN_RUN)
 
-# Judges /metrics. Taken out of its package, which would start a daemon where it is installed; a test
-# that does without it says so.
+# Prometheus, which scrapes pods in the tests, and promtool, which judges what it gets. Taken out of
+# their package, which would start a daemon where it is installed; a test that does without says so.
 .PHONY: promtool
 promtool: build/promtool/.stamp
 build/promtool/.stamp: | deps-debian
-	$(Q)mkdir -p $(@D); if command -v promtool >/dev/null || (cd $(@D) && \
+	$(Q)mkdir -p $(@D); if (command -v promtool && command -v prometheus) >/dev/null || (cd $(@D) && \
 		apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && \
 		rm -f prometheus_*.deb); then touch $@; else \
 		echo "promtool cannot be had: apt-get update, then make promtool"; fi

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { createRequire } from "node:module";
+import { MONITORING, listed, namesIn, seriesOf } from "./lib/metrics.mjs";
 import { kubectl, promtool } from "./lib/tools.mjs";
-import { TOP, run, sh, tempDir } from "./lib/util.mjs";
+import { BIN, TOP, run, sh, tempDir } from "./lib/util.mjs";
 
 const CONTAINER = path.join(TOP, "tests/container");
 const GOLDEN = path.join(CONTAINER, "golden");
@@ -31,7 +32,7 @@ describe("the manifests", () => {
   const { parse, parseAllDocuments } = require("yaml");
   const objects = (name) => parseAllDocuments(fs.readFileSync(golden(name), "utf8")).map((d) => d.toJS());
   const extra = ["k8s-lab/argocd.yaml", "backup/restore.yaml", "backup/restore-claim.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
-  const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
+  const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring-hub/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
 
   test("each object fits its schema, with no field that it does not know", async () => {
     const { code, out } = await run(process.execPath, [path.join(CONTAINER, "validate-manifests.mjs"), ...OVERLAYS.map(golden), ...extra, ...components]).ended;
@@ -96,16 +97,56 @@ describe("the manifests", () => {
     assert.match(sh(promtool, ["check", "rules", path.join(dir, "rules.yaml")]), /SUCCESS/);
     sh(promtool, ["test", "rules", path.join(dir, "alerts.test.yaml")]);
     const tested = fs.readFileSync(path.join(CONTAINER, "alerts.test.yaml"), "utf8");
-    for (const { alert } of rule.spec.groups[0].rules) assert.ok(tested.includes(`alertname: ${alert}`), `${alert} is tested`);
+    for (const { alert } of rule.spec.groups.flatMap((g) => g.rules)) assert.ok(tested.includes(`alertname: ${alert}\n        exp_alerts`), `${alert} is tested`);
   });
 
-  test("the dashboard and the alerts ask for metrics that there are", () => {
-    const source = fs.readFileSync(path.join(TOP, "probes/metrics.c"), "utf8");
+  test("the dashboard and the alerts ask for metrics that there are, with labels that they have", () => {
+    const there = listed();
+    const names = new Set([...there].flatMap(([name, metric]) => seriesOf(name, metric)));
+    const own = ["namespace", "pod", "le"]; // Prometheus's, and a histogram's
     for (const file of ["dashboard.json", "prometheusrule.yaml"]) {
-      const text = fs.readFileSync(path.join(TOP, "k8s/components/monitoring", file), "utf8");
-      const asked = new Set(text.match(/\bcodev_[a-z_]+/g));
+      const text = fs.readFileSync(path.join(MONITORING, file), "utf8").replaceAll('\\"', '"');
+      const asked = namesIn(text);
       assert.ok(asked.size > 3);
-      for (const name of asked) assert.ok(source.includes(`"${name}"`), `${file}: ${name}`);
+      for (const name of asked) assert.ok(names.has(name), `${file}: ${name}`);
+      for (const [, name, inner] of text.matchAll(/\b(codev_[a-z_]+)\{([^}]*)\}/g)) {
+        const known = [...own, ...(there.get(name) ?? there.get(name.replace(/_(bucket|sum|count)$/, ""))).labels];
+        for (const [, label] of inner.matchAll(/(\w+)(?:=~|!~|!=|=)/g)) assert.ok(known.includes(label), `${file}: ${name} has no ${label}`);
+      }
+    }
+  });
+
+  test("each metric is in docs/metrics.md, as the programs list it", () => {
+    const text = fs.readFileSync(path.join(TOP, "docs/metrics.md"), "utf8");
+    for (const program of ["codev-probes", "codev-gateway"]) {
+      const list = sh(path.join(BIN, program), ["--metrics"]);
+      assert.ok(text.includes(`|---|---|---|---|\n${list}\n`), `${program}: scripts/update-docs.sh`);
+    }
+  });
+
+  test("Prometheus is let in where it scrapes, to that and nothing else", () => {
+    const opened = (policy, label) =>
+      policy.spec.ingress.filter((rule) => rule.from.some((f) => f.namespaceSelector?.matchLabels?.[label] === "true")).flatMap((rule) => rule.ports.map((p) => p.port));
+    const scrape = parse(fs.readFileSync(path.join(MONITORING, "scrape.yaml"), "utf8")).scrape_configs[0];
+    const keep = new RegExp(`^(?:${scrape.relabel_configs.find((r) => r.action === "keep").regex})$`);
+    for (const [overlay, workload, monitor, port] of [
+      ["k8s-lab", "StatefulSet", "monitoring", 8081],
+      ["hub", "Deployment", "monitoring-hub", 8000],
+    ]) {
+      const all = objects(overlay);
+      const [endpoint] = parse(fs.readFileSync(path.join(TOP, "k8s/components", monitor, "servicemonitor.yaml"), "utf8")).spec.endpoints;
+      const { selector } = parse(fs.readFileSync(path.join(TOP, "k8s/components", monitor, "servicemonitor.yaml"), "utf8")).spec;
+      const app = selector.matchLabels["app.kubernetes.io/name"];
+      const services = all.filter((o) => o.kind === "Service" && o.metadata.labels?.["app.kubernetes.io/name"] === app && o.spec.ports.some((p) => p.name === endpoint.port));
+      assert.equal(services.length, 1, `${overlay}: one Service with the port ${endpoint.port}, so that nothing is scraped twice`);
+      assert.equal(endpoint.path, "/metrics");
+      const { template } = all.find((o) => o.kind === workload).spec;
+      const ports = template.spec.containers[0].ports;
+      assert.equal(ports.find((p) => p.name === endpoint.port).containerPort, port);
+      assert.deepEqual(ports.filter((p) => keep.test(`${template.metadata.labels["app.kubernetes.io/name"]};${p.name}`)).map((p) => p.containerPort), [port]);
+      const policies = all.filter((o) => o.kind === "NetworkPolicy");
+      assert.deepEqual(policies.flatMap((p) => opened(p, "codev-metrics")), [port], overlay);
+      assert.ok(policies.flatMap((p) => opened(p, "codev-access")).every((p) => [8000, 8080].includes(p)), overlay);
     }
   });
 });

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/core/cleanup.h"
-#include "bridge/gateway/store/rows.h"
 #include "bridge/gateway/store/store.h"
 
 #include <sqlite3.h>

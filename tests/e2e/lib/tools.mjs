@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { TOP, sh } from "./util.mjs";
 
-const FETCHED = { kubectl: "build/kubectl", promtool: "build/promtool/usr/bin" };
+const FETCHED = { kubectl: "build/kubectl", promtool: "build/promtool/usr/bin", prometheus: "build/promtool/usr/bin" };
 
 function candidates(name) {
   return [...(process.env.PATH ?? "").split(":"), path.join(TOP, FETCHED[name])]
@@ -20,3 +20,4 @@ function isNewEnough(file) {
 // Their paths; undefined when there is none.
 export const kubectl = candidates("kubectl").find(isNewEnough);
 export const promtool = candidates("promtool")[0];
+export const prometheus = candidates("prometheus")[0];
