@@ -114,10 +114,9 @@ static void setup(void)
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     slack = (struct slack){ .loop = &loop, .set = &settings };
     ck_assert_int_eq(store_open(&slack.store, NULL, NULL, &e), 0);
-    const struct api_settings api = { .loop = &loop,
-                                      .base = "https://slack.test/api/",
-                                      .bot_token = "b",
-                                      .app_token = "a" };
+    const struct api_settings api = {
+        .loop = &loop, .base = "https://slack.test/api/", .bot_token = "b", .app_token = "a"
+    };
     ck_assert_int_eq(api_new(&slack.api, &api), 0);
     ck_assert_int_eq(outbox_new(&slack.outbox, &slack), 0);
 }
