@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { WebSocket } from "ws";
 import { TOP, eventually, startFakeModel, tempDir } from "./lib/util.mjs";
+import { connectPlugin } from "./lib/plugin.mjs";
 import { ALICE, CHANNEL, elements, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
 
 const dir = tempDir("slack-commands");
@@ -89,32 +89,9 @@ describe("commands", () => {
   });
 });
 
-// A plugin of another pod, as far as commands need it.
-async function secondPod() {
-  const { port } = new URL(w.url);
-  const ws = new WebSocket(`ws://127.0.0.1:${port}/ws/bridge`, { headers: { authorization: "Bearer token-of-the-bridge" } });
-  const frames = [];
-  let seq = 0;
-  const send = (frame) => ws.send(JSON.stringify(frame));
-  await new Promise((resolve, reject) => (ws.once("open", resolve), ws.once("error", reject)));
-  ws.on("message", (data) => {
-    const frame = JSON.parse(data.toString());
-    frames.push(frame);
-    if (frame.type === "session.abort") send({ type: "session.aborted", request_id: frame.request_id, session_id: frame.session_id });
-    if (frame.type === "state.sync") send({ type: "state.sync.result", request_id: frame.request_id });
-    if (frame.type === "ping") send({ type: "pong", request_id: frame.request_id });
-  });
-  const versions = { protocol: 1, plugin_version: "1.0.0", opencode_version: "1.18.33" };
-  send({ type: "hello", ...versions, pod: "pod-2", instance: "i-2", directory: "/far/away", last_seq: 0 });
-  const event = (fields) => send({ seq: ++seq, time: Date.now(), directory: "/far/away", session_id: "ses_far", root_session_id: "ses_far", ...fields });
-  const session = { id: "ses_far", directory: "/far/away", title: "Far away", created_ms: Date.now(), updated_ms: Date.now() };
-  event({ type: "session.created", session });
-  event({ type: "session.active" });
-  return { frames, event, close: () => ws.terminate() };
-}
-
 test("several pods: each session says where it is, and is stopped there", async () => {
-  const far = await secondPod();
+  const far = await connectPlugin(w.url, { token: "token-of-the-bridge" });
+  far.session("ses_far", "Far away");
   const listed = await eventually("it is listed", async () => {
     const answer = await slash("list");
     return /pod pod-2/.test(answer.seen) && answer;
@@ -123,8 +100,9 @@ test("several pods: each session says where it is, and is stopped there", async 
   assert.match((await slash("list pod-2")).seen, /\*Far away\*/);
   assert.match((await slash("stop far")).text, /Stopping \*Far away\*/);
   await eventually("its pod is told", () => far.frames.find((f) => f.type === "session.abort" && f.session_id === "ses_far"));
-  far.event({ type: "session.idle" });
+  far.event({ type: "session.idle", session_id: "ses_far", root_session_id: "ses_far" });
   far.close();
+  assert.deepEqual(far.problems, []);
 });
 
 describe("the Home tab", () => {
@@ -245,6 +223,7 @@ test("the manifest has each scope that a method needs, and none besides", async 
     "conversations.history": ["channels:history", "groups:history", "im:history"],
     "conversations.members": ["channels:read", "groups:read", "im:read"],
     "conversations.info": ["channels:read", "groups:read", "im:read"],
+    "users.conversations": ["channels:read", "groups:read", "im:read"],
     "files.getUploadURLExternal": ["files:write"], "files.completeUploadExternal": ["files:write"],
   };
   const events = { "app_mention": ["app_mentions:read"], "message.channels": ["channels:history"], "message.groups": ["groups:history"], "message.im": ["im:history"], "app_home_opened": [] };

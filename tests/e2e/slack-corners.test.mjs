@@ -52,8 +52,6 @@ test("the model is away without end: said, with when it goes on; it can be stopp
   assert.ok(elements(card).some((e) => e.action_id === "session_stop"), "with a button to stop it");
   await w.click(ALICE, card, "session_stop");
   await eventually("the card says so", async () => !/trying again/.test(seen(await w.message(card.ts))));
-  await say(root, "@@text It works again.");
-  await says(root, /It works again\./);
 });
 
 test("denied without a reason: all that the session asked is settled, and each message says by whom", async () => {

@@ -151,3 +151,16 @@ export async function accessible(page) {
   const found = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${v.help}: ${n.html.slice(0, 200)} (${n.any.map((a) => a.message).join("; ")})`));
   assert.deepEqual(found, []);
 }
+
+// On a phone each control is large enough for a finger; links within a sentence are not meant.
+export async function touchable(page) {
+  const small = await page.evaluate(() => {
+    const controls = "button, select, textarea, summary, input, .button, .parts a, .back a, .others a, #session-list a, .thing a";
+    return [...document.querySelectorAll(controls)]
+      .map((e) => (e.matches("[type=radio], [type=checkbox]") ? e.closest("label") : e))
+      .map((e) => [e, e.getBoundingClientRect()])
+      .filter(([e, box]) => e.checkVisibility() && box.height && (box.height < 43.5 || box.width < 43.5))
+      .map(([e, box]) => `${e.outerHTML.slice(0, 100)}: ${Math.round(box.width)} × ${Math.round(box.height)}`);
+  });
+  assert.deepEqual(small, []);
+}

@@ -12,7 +12,8 @@ const SLACK = { connected: ["connected", "ok"], connecting: ["connecting…", "w
 const WAY = { bridge: ["connected", "ok"], http: ["connected, no plugin", "ok", "In the pod, codevctl plugin status says why; where there is none: codevctl plugin install"], none: ["not reached", "bad"] };
 
 function showLinks(links) {
-  const items = [["OpenCode", WAY[links.opencode.way], links.opencode.reason], ["Slack", SLACK[links.slack.state], links.slack.reason]];
+  const nobody = links.opencode.way === "none" ? "no pod’s plugin is connected, and there is no OpenCode beside this gateway" : "";
+  const items = [["OpenCode", WAY[links.opencode.way], links.opencode.reason || nobody], ["Slack", SLACK[links.slack.state], links.slack.reason]];
   if (links.store.reason) items.push(["Store", ["cannot be written", "bad"], links.store.reason]);
   podLinks(links);
   $("links").replaceChildren(
@@ -175,11 +176,6 @@ async function startSession() {
   location.hash = session.hashOf(answer.pod, answer.session_id);
 }
 
-async function send() {
-  await session.sendMessage($("message").value);
-  $("message").value = "";
-}
-
 async function stop() {
   $("stop").disabled = true;
   try {
@@ -246,7 +242,7 @@ async function begin() {
     enter();
   });
   onSubmit($("start-form"), startSession);
-  onSubmit($("message-form"), send);
+  onSubmit($("message-form"), session.sendMessage);
   enterSends($("start-prompt"), $("start-hint"));
   enterSends($("message"), $("message-hint"));
   session.listenToScrolling();

@@ -205,8 +205,7 @@ function placeCard(r) {
     const later = [...$("cards").children].find((c) => Number(c.dataset.created) > r.created_ms);
     $("cards").insertBefore(card, later ?? null);
   }
-  const pods = new Set([...requests.values()].map((x) => x.pod));
-  card.querySelector(".where").textContent = `${r.session_title || "Untitled session"}${pods.size > 1 ? ` on ${r.pod}` : ""}`;
+  drawWhere();
   if (r.state !== "deciding") return;
   setBusy(card, true);
   card.classList.add("deciding");
@@ -214,6 +213,16 @@ function placeCard(r) {
   const buttons = card.querySelector(".buttons");
   buttons.hidden = false;
   buttons.replaceChildren(el("p", "sent", `${outcomeText(r)}. Telling OpenCode…`));
+}
+
+// With several pods each card says where it is, also one that was there before.
+function drawWhere() {
+  const several = new Set([...requests.values()].map((r) => r.pod)).size > 1;
+  for (const [key, card] of cards) {
+    const r = requests.get(key);
+    const text = `${r?.session_title || "Untitled session"}${several ? ` on ${r.pod}` : ""}`;
+    if (r && card.querySelector(".where").textContent !== text) card.querySelector(".where").textContent = text;
+  }
 }
 
 // The focus stays with what the person does: it goes to the next card, or to the heading.

@@ -7,6 +7,7 @@ const sessions = new Map(); // key → session
 const rows = new Map(); // key → its <li>
 const entries = new Map(); // n → { entry, element } of the shown transcript
 let chosen = ""; // key
+const drafts = new Map(); // key → what is typed for it, and not sent
 let atEnd = true;
 
 const keyOf = (pod, id) => `${pod}/${id}`;
@@ -131,7 +132,7 @@ function entryElement(e) {
   }
   if (e.kind === "error") return el("p", "failure", el("span", "unseen", "Error: "), e.text);
   if (e.kind === "milestone") return el("p", "milestone", e.text);
-  const block = el("div", e.role === "user" ? "said user" : "said agent", el("span", "unseen", e.role === "user" ? "Prompt: " : "Agent: "), prose(e.text));
+  const block = el("div", e.role === "user" ? "said user" : "said agent", el("span", "unseen", e.role === "user" ? "Prompt: " : "Agent: "), e.role === "user" ? el("p", "", e.text) : prose(e.text));
   if (e.cut) block.append(el("p", "hint", "The rest is too long to be shown here; OpenCode has it."));
   return block;
 }
@@ -183,7 +184,8 @@ export async function choose(pod, id) {
   const key = keyOf(pod, id);
   if (key !== chosen) {
     $("transcript").replaceChildren();
-    $("message").value = "";
+    drafts.set(chosen, $("message").value);
+    $("message").value = drafts.get(key) ?? "";
     entries.clear();
     atEnd = true;
   }
@@ -209,6 +211,8 @@ export async function choose(pod, id) {
 }
 
 export function chooseNone() {
+  drafts.set(chosen, $("message").value);
+  $("message").value = "";
   chosen = "";
   showOnly("");
   drawSessions();
@@ -226,10 +230,15 @@ const chosenPath = () => {
   return [`/api/sessions/${encodeURIComponent(s.id)}`, `?pod=${encodeURIComponent(s.pod)}`];
 };
 
-export async function sendMessage(text) {
+// Sends what is typed for the chosen one. Another may be chosen, and more be typed, until it is taken.
+export async function sendMessage() {
+  const key = chosen;
+  const text = $("message").value;
   const [path, query] = chosenPath();
   atEnd = true;
   await api(`${path}/messages${query}`, { text });
+  if (chosen !== key) drafts.delete(key);
+  else if ($("message").value === text) $("message").value = "";
 }
 
 export async function stopSession() {
@@ -243,6 +252,7 @@ export function listenToScrolling() {
     atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
     $("latest").hidden = atEnd;
   });
+  new ResizeObserver(scroll).observe(box); // a phone is turned, a window made smaller
   $("latest").addEventListener("click", () => {
     atEnd = true;
     scroll();

@@ -44,13 +44,44 @@ export function diff(text, file = "") {
   return out;
 }
 
-// Prose of the agent: paragraphs as they are, fenced code apart.
+// `code` and **what matters** in a line.
+function inline(text) {
+  const out = document.createDocumentFragment();
+  for (const piece of text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/)) {
+    if (/^`.+`$/.test(piece)) out.append(el("code", "", piece.slice(1, -1)));
+    else if (/^\*\*.+\*\*$/.test(piece)) out.append(el("strong", "", piece.slice(2, -2)));
+    else if (piece) out.append(piece);
+  }
+  return out;
+}
+
+// The little of Markdown that models write all the time: headings, points, paragraphs. What is not
+// known stays as it was written.
+function paragraphs(out, text) {
+  let lines = [];
+  const flush = () => {
+    const whole = lines.join("\n").replace(/^\n+|\s+$/g, "");
+    if (whole) out.append(el("p", "", inline(whole)));
+    lines = [];
+  };
+  for (const line of text.split("\n")) {
+    const [, heading, point] = /^(?:#{1,6} +(.*?)(?: +#+)?|[-*] +(.*))$/.exec(line) ?? [];
+    if (!heading && !point && line.trim()) lines.push(line);
+    else flush();
+    if (heading) out.append(el("p", "heading", inline(heading)));
+    if (point) out.append(el("p", "item", inline(point)));
+  }
+  flush();
+}
+
+// Prose of the agent; fenced code apart.
 export function prose(text) {
   const out = document.createDocumentFragment();
   text.split(/^[ \t]*```[^\n]*(?:\n|$)/m).forEach((piece, i) => {
     const trimmed = piece.replace(/^\n+|\s+$/g, "");
     if (!trimmed) return;
-    out.append(i % 2 ? el("pre", "", trimmed) : el("p", "", trimmed));
+    if (i % 2) out.append(pre("Code", trimmed));
+    else paragraphs(out, trimmed);
   });
   return out;
 }
@@ -59,7 +90,7 @@ export function prose(text) {
 export function pre(label, ...children) {
   const e = el("pre", "", ...children);
   e.tabIndex = 0;
-  e.setAttribute("role", "region");
+  e.setAttribute("role", "group");
   e.setAttribute("aria-label", label);
   return e;
 }
