@@ -74,6 +74,33 @@ test("a reply after a turn that failed is taken in, too", async () => {
   assert.equal(await userPrompts("Tried again."), 1);
 });
 
+// Pages hold fewer messages than were asked for, as Slack's may.
+test("many pages, other channels, a first direct message; what was edited and what was deleted", async () => {
+  await w.control("config", { pageMax: 3 });
+  const thread = await begin("fourth");
+  await w.kill();
+  for (let i = 0; i < 7; i++) await say(`@@text Page ${i}.`, thread);
+  const edited = await say("<@U0BOT000001> @@text Not yet right.");
+  await w.control("edit", { user: "alice", channel: CHANNEL, ts: edited.ts, text: "<@U0BOT000001> @@text Now right." });
+  const deleted = await say("<@U0BOT000001> @@text Never meant.");
+  for (let i = 0; i < 4; i++) await say("meant for nobody");
+  await w.control("delete", { user: "alice", channel: CHANNEL, ts: deleted.ts });
+  await w.control("message", { user: "bob", channel: "general", text: "<@U0BOT000001> @@text In a channel never seen." });
+  await w.control("message", { user: "bob", channel: "dm", text: "@@text In a first direct message." });
+  for (let i = 0; i < 2; i++) {
+    await w.start();
+    for (let n = 0; n < 7; n++) await eventually(`page ${n} is answered`, async () => (await userPrompts(`Page ${n}.`)) === 1, 60000);
+    for (const text of ["Now right.", "In a channel never seen.", "In a first direct message."])
+      await eventually(text, async () => (await userPrompts(text)) === 1, 60000);
+    await eventually("the newest is answered", async () => (await w.all(`&from=bot&thread_ts=${thread}`)).some((m) => JSON.stringify(m.blocks).includes("Page 6.")), 60000);
+    await w.kill("SIGTERM");
+  }
+  for (const text of ["Never meant", "Not yet right", "meant for nobody"]) assert.equal(await userPrompts(text), 0, text);
+  const id = (await opencode.api("/session?limit=300")).body.find((x) => x.metadata?.codev_key?.includes(thread)).id;
+  const order = [...(await opencode.messages(id)).matchAll(/@@text Page (\d)\./g)].map((m) => m[1]);
+  assert.deepEqual(order, [..."0123456"]);
+});
+
 test("the connection alone was away; words older than what they would decide", async () => {
   const bash = (name) => `go\n@@tool bash {"command":"true ${name}","description":"T"}\n@@then\n@@text Done ${name}.`;
   const thread = await begin("second");
@@ -98,9 +125,12 @@ test("the connection alone was away; words older than what they would decide", a
 
 test("a damaged database is kept aside; threads and what waits are found again, and it is said once", async () => {
   const thread = await begin("before the damage");
+  const direct = await w.control("message", { user: "bob", channel: "dm", text: "@@text Direct before." });
+  const directly = async (text) => (await w.control("messages?user_dm=U0BOB000001&from=bot")).filter((m) => JSON.stringify(m.blocks).includes(text));
+  await eventually("the direct message is answered", async () => (await directly("Direct before.")).length === 1);
   const id = await opencode.prompt('go\n@@tool bash {"command":"echo x >> after-damage","description":"T"}\n@@then\n@@text Done after.', "Kept");
   const m = await w.waiting("after-damage");
-  const before = (await w.all("&from=bot")).length;
+  const before = (await w.all("&from=bot")).filter((m) => !m.metadata?.event_payload?.id?.startsWith("page:")).length;
   await w.kill();
   const state = path.join(home, "state");
   const file = path.join(state, "gateway.db");
@@ -114,13 +144,17 @@ test("a damaged database is kept aside; threads and what waits are found again, 
     await eventually("it is said", async () => (await said()).length > 0, 50000);
     if (i === 0) {
       assert.match((await said())[0].text, /gateway\.db\.corrupt-\d+/);
-      assert.equal((await w.all("&from=bot")).length, before + 1, "nothing was posted twice");
+      const keys = (await w.all("&from=bot")).map((m) => m.metadata?.event_payload?.id?.split("#")[0]);
+      assert.equal(new Set(keys).size, keys.length, `nothing was posted twice: ${keys}`);
+      assert.equal(keys.filter((k) => !k.startsWith("page:")).length, before + 1, "the note is all that is new beside what the agent does");
       await w.click("alice", m, "allow_once");
       await w.settled(m.ts, /Allowed once by <@U0ALICE0001>/);
       await eventually("the agent goes on", async () => /Done after/.test(await opencode.messages(id)));
       await say("@@text After the damage.", thread);
       await posted("After the damage.");
       assert.equal((await posted("After the damage.")).thread_ts, thread);
+      await w.control("message", { user: "bob", channel: "dm", text: "@@text Direct after.", thread_ts: direct.ts });
+      await eventually("the direct message's thread is known", async () => (await directly("Direct after."))[0]?.thread_ts === direct.ts);
     }
     await w.kill("SIGTERM");
     assert.equal((await said()).length, 1, "once");

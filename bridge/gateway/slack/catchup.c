@@ -3,6 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/slack/channels.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
@@ -16,7 +17,8 @@
 
 #define ABSENT_MS   10000 /* a connection that is back sooner has lost nothing: Slack repeats */
 #define THREADS_MAX 200
-#define DAYS        14 /* a session that rested for longer is not looked at */
+#define UNSEEN_MAX  100 /* channels in which nobody has ever meant us */
+#define DAYS        14  /* a session that rested for longer is not looked at */
 #define DAY_MS      INT64_C(86400000)
 /* What was read with gaps (events come in any order) is read again, as long as the keys of what was
  * taken in are kept. */
@@ -27,7 +29,8 @@
 struct catchup {
     struct slack *s;
     struct reader *reader;
-    bool wanted, was_up;
+    struct channel_list list;
+    bool wanted, was_up, listing;
     uint64_t lost_ms;
     char since[40];
 };
@@ -55,6 +58,9 @@ static void on_done(void *data, bool whole)
 
 static const struct reader_ops ops = { on_message, on_target_done, on_done };
 
+static void on_channel(void *data, const char *channel);
+static void on_listed(void *data);
+
 int catchup_new(struct catchup **ret, struct slack *s)
 {
     struct catchup *c = calloc(1, sizeof *c);
@@ -62,6 +68,7 @@ int catchup_new(struct catchup **ret, struct slack *s)
         return -ENOMEM;
     c->s = s;
     c->wanted = true;
+    c->list = (struct channel_list){ .s = s, .each = on_channel, .done = on_listed, .data = c };
     int r = reader_new(&c->reader, s, &ops, c);
     if (r < 0) {
         free(c);
@@ -142,11 +149,28 @@ static int add_thread(void *data, const struct store_place *p)
     return 0;
 }
 
+/* A mention there, or a first direct message, may have been missed. */
+static void on_channel(void *data, const char *channel)
+{
+    struct catchup *c = data;
+    const struct store_seen none = { .first = c->since, .last = c->since };
+    if (store_seen_get(c->s->store, CONNECTOR, channel, "", NULL, NULL) == -ENOENT)
+        add(c, channel, "", &none);
+}
+
+static void on_listed(void *data)
+{
+    struct catchup *c = data;
+    c->listing = false;
+    reader_start(c->reader);
+}
+
+/* What is known comes first, then what may be new. */
 static void begin(struct catchup *c)
 {
     struct slack *s = c->s;
     const char *channel = s->set->slack_channel;
-    if (!c->wanted || !c->was_up || !s->bot_user || reader_active(c->reader))
+    if (!c->wanted || !c->was_up || !s->bot_user || c->listing || reader_active(c->reader))
         return;
     since(c);
     if (channel && *channel &&
@@ -158,7 +182,8 @@ static void begin(struct catchup *c)
                                     THREADS_MAX, add_thread, c);
     if (r < 0)
         log_warn("slack: cannot read which threads there are: %s", strerror(-r));
-    reader_start(c->reader);
+    c->listing = true;
+    channel_list_read(&c->list, UNSEEN_MAX);
 }
 
 void catchup_link(struct catchup *c, bool up)

@@ -17,6 +17,7 @@ const struct slack_method_row slack_methods[SLACK_METHOD_MAX] = {
     [SLACK_HISTORY] = { "conversations.history", false, false, 35, 10, false },
     [SLACK_MEMBERS] = { "conversations.members", false, false, 70, 20, false },
     [SLACK_CHANNEL_INFO] = { "conversations.info", false, false, 35, 10, false },
+    [SLACK_CONVERSATIONS] = { "users.conversations", false, false, 35, 10, false },
     [SLACK_UPLOAD_URL] = { "files.getUploadURLExternal", false, false, 70, 20, false },
     [SLACK_UPLOAD] = { "files.completeUploadExternal", true, false, 70, 20, true },
 };

@@ -22,6 +22,7 @@ enum slack_method {
     SLACK_HISTORY,
     SLACK_MEMBERS,
     SLACK_CHANNEL_INFO,
+    SLACK_CONVERSATIONS,
     SLACK_UPLOAD_URL,
     SLACK_UPLOAD, /* completes it */
     SLACK_METHOD_MAX,

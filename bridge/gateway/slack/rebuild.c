@@ -3,6 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/slack/channels.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/reader.h"
@@ -12,11 +13,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define BACK_MS (INT64_C(14) * 86400000) /* so far back */
+#define BACK_MS      (INT64_C(14) * 86400000) /* so far back */
+#define CHANNELS_MAX 40                       /* beside our own: nothing is posted meanwhile */
 
 struct rebuild {
     struct slack *s;
     struct reader *reader;
+    struct channel_list list;
     char *kept; /* where the damaged file is */
     char since[40];
     unsigned threads;
@@ -147,6 +150,26 @@ static void on_done(void *data, bool whole)
 
 static const struct reader_ops ops = { on_message, NULL, on_done };
 
+static int add_channel(struct rebuild *b, const char *channel)
+{
+    return reader_add(b->reader,
+                      &(struct reader_target){
+                          .channel = channel, .thread = "", .oldest = b->since, .metadata = true });
+}
+
+static void on_channel(void *data, const char *channel)
+{
+    struct rebuild *b = data;
+    if (strcmp(channel, b->s->set->slack_channel) != 0 && add_channel(b, channel) < 0)
+        log_warn("slack: not enough memory to read channel %s", channel);
+}
+
+static void on_listed(void *data)
+{
+    struct rebuild *b = data;
+    reader_start(b->reader);
+}
+
 int rebuild_new(struct rebuild **ret, struct slack *s)
 {
     _cleanup_free_ char *kept = NULL;
@@ -159,13 +182,11 @@ int rebuild_new(struct rebuild **ret, struct slack *s)
         return r < 0 ? r : -ENOMEM;
     b->s = s;
     b->kept = TAKE_PTR(kept);
+    b->list = (struct channel_list){ .s = s, .each = on_channel, .done = on_listed, .data = b };
     text_ts_of_ms(b->since, clock_wall_ms() - BACK_MS);
     r = reader_new(&b->reader, s, &ops, b);
     if (r >= 0)
-        r = reader_add(b->reader, &(struct reader_target){ .channel = s->set->slack_channel,
-                                                           .thread = "",
-                                                           .oldest = b->since,
-                                                           .metadata = true });
+        r = add_channel(b, s->set->slack_channel);
     if (r < 0) {
         rebuild_free(b);
         return r;
@@ -186,8 +207,8 @@ void rebuild_free(struct rebuild *b)
 
 void rebuild_ready(struct rebuild *b)
 {
-    if (b && !b->begun)
-        reader_start(b->reader);
-    if (b)
-        b->begun = true;
+    if (!b || b->begun)
+        return;
+    b->begun = true;
+    channel_list_read(&b->list, CHANNELS_MAX);
 }
