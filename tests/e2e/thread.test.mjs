@@ -18,7 +18,8 @@ describe("with Slack and the plugin", { skip }, () => {
   let pod, slack;
   before(async () => {
     slack = await startFakeSlack();
-    pod = await startPod({ slack });
+    const commit = 'git -C "$HOME/src" -c user.name=t -c user.email=t@localhost commit -q --allow-empty -m first';
+    pod = await startPod({ slack, prelude: `git init -q "$HOME/src" && ${commit}` });
     await pod.ready();
     await pod.bridged();
     await eventually("Slack is connected", async () => (await pod.fetch("/api/health")).body.slack?.state === "connected");
@@ -194,6 +195,34 @@ describe("with Slack and the plugin", { skip }, () => {
     await click("alice", await shown("thread-9"), "once");
     await eventually("the command ran", () => fs.existsSync(marker("thread-9")));
     await eventually("the root goes on", async () => JSON.stringify(await session(id)).includes("Root done."));
+    await clean();
+  });
+
+  test("begun in Slack, over the plugin: a reply goes on; the turn ends with what it changed, took and cost", async () => {
+    const file = JSON.stringify({ filePath: marker("written.txt"), content: "1\n2\n3\n" });
+    const { ts } = await slack.control("message", { user: "alice", channel: CHANNEL, text: `<@U0BOT000001> go\n@@text I write it.\n@@tool write ${file}\n@@then\n@@text Written.` });
+    await click("alice", await shown("written.txt"), "once");
+    const said = async () => (await slack.control(`messages?channel=${CHANNEL}&from=bot&thread_ts=${ts}`)).map((m) => `${m.text}\n${JSON.stringify(m.blocks)}`).join("\n");
+    await eventually("the end of the turn", async () => /Done in \d+ s · 1 file \+3 −0 · 1 tool · \$0\.02 · 220 tokens/.test(await said()), 40000);
+    assert.match(await said(), /I write it\.[^]*✓ \*write\*[^]*Written\./);
+    await slack.control("message", { user: "bob", channel: CHANNEL, thread_ts: ts, text: "@@text And on." });
+    await eventually("the second turn", async () => /And on\.[^]*Done in \d+ s · \$0\.01 · 110 tokens/.test(await said()), 40000);
+    await clean();
+  });
+
+  test("begun in OpenCode's own UI: it has no thread until it needs somebody", async () => {
+    const { body } = await pod.oc("/session", { method: "POST", body: JSON.stringify({ title: "From OpenCode" }) });
+    const ask = (text) => pod.oc(`/session/${body.id}/prompt_async`, { method: "POST", body: JSON.stringify({ parts: [{ type: "text", text }] }) });
+    const idle = () => eventually("the turn is over", async () => (await pod.fetch(`/api/sessions/${body.id}`)).body.session?.status === "idle" && JSON.stringify(await session(body.id)).includes("Nobody is needed."));
+    await ask("@@text Nobody is needed.");
+    await idle();
+    const roots = async () => (await slack.control(`messages?channel=${CHANNEL}&from=bot&top_level=true`)).filter((m) => /From OpenCode/.test(m.text));
+    assert.deepEqual(await roots(), []);
+    await ask(bash("touch thread-ui"));
+    const message = await shown("thread-ui");
+    assert.deepEqual((await roots()).map((m) => m.ts), [message.thread_ts]);
+    await click("bob", message, "once");
+    await eventually("the command ran", () => fs.existsSync(marker("thread-ui")));
     await clean();
   });
 

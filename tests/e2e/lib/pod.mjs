@@ -61,7 +61,7 @@ export const modelConfig = (url) => ({
     fake: {
       npm: "@ai-sdk/openai-compatible",
       options: { baseURL: url, apiKey: "none" },
-      models: { "fake-1": { name: "Fake 1", tool_call: true, limit: { context: 100000, output: 8000 } } },
+      models: { "fake-1": { name: "Fake 1", tool_call: true, limit: { context: 100000, output: 8000 }, cost: { input: 100, output: 100 } } },
     },
   },
   permission: { bash: "ask", edit: "ask" },
