@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { eventually } from "../e2e/lib/util.mjs";
+import { memoryLines, memoryOf } from "./lib/memory.mjs";
 import { cannot, startLab } from "./lib/lab.mjs";
 
 const skip = cannot();
@@ -44,18 +45,11 @@ describe("a pod on containerd", { skip }, () => {
   });
 
   test("memory at rest, process by process", async (t) => {
-    const services = (await pod.status()).services.filter((s) => s.pid);
-    const host = await pod.hostPid();
-    const kib = (pid) => Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))[1]);
-    t.diagnostic(`figure: memory codev-init: ${kib(host)} KiB PSS`);
-    let own = kib(host);
-    for (const s of services) {
-      const pss = kib(await pod.servicePid(s.name));
-      if (s.name !== "opencode") own += pss;
-      t.diagnostic(`figure: memory ${s.name}: ${pss} KiB PSS`);
-    }
-    t.diagnostic(`figure: memory of all but OpenCode: ${own} KiB PSS (guards not counted)`);
-    assert.ok(services.some((s) => s.name === "opencode"));
+    const figures = memoryOf(await pod.hostPid(), (await pod.status()).services);
+    for (const line of memoryLines([["rest", figures]])) t.diagnostic(line);
+    const own = Object.entries(figures).filter(([name]) => name !== "opencode").reduce((sum, [, { pss }]) => sum + pss, 0);
+    t.diagnostic(`figure: memory of all but OpenCode: ${own} KiB PSS, guards with it`);
+    for (const name of ["codev-init", "opencode", "gateway", "probes"]) assert.ok(figures[name]?.pss > 0, name);
   });
 
   let session;

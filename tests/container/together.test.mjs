@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { eventually } from "../e2e/lib/util.mjs";
-import { cannot, manifestFile, manifests, secret, startLab, withComponents } from "./lib/lab.mjs";
+import { memoryLines, memoryOf, watchMemory } from "./lib/memory.mjs";
+import { cannot, manifests, secret, startLab, withComponents } from "./lib/lab.mjs";
 
 const skip = cannot();
 const podSpec = (objects) => objects.find((o) => ["StatefulSet", "Deployment"].includes(o.kind)).spec.template.spec;
@@ -35,6 +36,51 @@ describe("pods on containerd", { skip }, () => {
     await eventually("Slack is connected", async () => /"(ok|connected)"/.test(await state()), 90000, 500);
     assert.equal((await pod.service("opencode")).pid, before.pid);
     assert.equal(pod.restarts, 0);
+    await pod.stop();
+  });
+
+  test("a session with tools and a permission in Slack: the memory of each process", async (t) => {
+    const slack = await lab.slack();
+    const pod = await lab.pod({
+      change: (objects) => {
+        objects.push(secret("codev-slack", { SLACK_BOT_TOKEN: slack.bot_token, SLACK_APP_TOKEN: slack.app_token }));
+        setEnv(objects, { SLACK_API_URL: slack.api, SLACK_CHANNEL_ID: CHANNEL, SLACK_ALLOWED_USERS: "U0ALICE0001" });
+      },
+    });
+    await pod.ready();
+    await eventually("Slack is connected", async () => /"(ok|connected)"/.test(JSON.stringify((await pod.api("/api/health")).body.slack)), 60000, 500);
+    const { services } = await pod.status();
+    const host = await pod.hostPid();
+    const rest = memoryOf(host, services);
+    for (const name of ["codev-init", "opencode", "gateway", "probes", "guards"]) assert.ok(rest[name]?.pss > 0, `${name}: ${JSON.stringify(rest)}`);
+
+    const peak = watchMemory(host, services);
+    const script = [
+      '@@tool read {"filePath":"/home/coder/src/repos/ai-dev/README.md"}',
+      '@@tool grep {"pattern":"plugin","path":"/home/coder/src/repos"}',
+      "@@then",
+      '@@tool bash {"command":"git -C /home/coder/src/repos/ai-dev log --stat | head -200; echo was-allowed","description":"look"}',
+      "@@then",
+      "@@slow 300 10",
+    ].join("\n");
+    const made = await pod.api("/api/sessions", { method: "POST", body: JSON.stringify({ prompt: script, title: "Memory" }) });
+    assert.ok(made.status < 300, JSON.stringify(made));
+    const asked = await slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow_once", timeout_ms: 60000 });
+    const message = asked.items[0];
+    const [, action] = /"action_id":"(allow_once[^"]*)"/.exec(JSON.stringify(message));
+    const clicked = await slack.control("click", { user: "alice", channel: message.channel, ts: message.ts, action_id: action, confirm: true });
+    assert.ok(!clicked.error, JSON.stringify(clicked));
+    const id = made.body.session_id;
+    await eventually("the command ran", async () => JSON.stringify((await pod.oc(`/session/${id}/message`)).body).includes("was-allowed\\n"), 60000);
+    await eventually("the turn is over", async () => !(await pod.oc("/session/status")).body[id], 60000);
+    const during = await peak();
+    const figures = [["rest", rest], ["at most in the session", during], ["after it", memoryOf(host, services)]];
+    for (const line of memoryLines(figures)) t.diagnostic(line);
+    assert.ok(during.commands?.pss > 0, "the command was seen");
+    const ours = Object.entries(during).filter(([name]) => !["opencode", "commands"].includes(name));
+    const sum = ours.reduce((all, [, { pss }]) => all + pss, 0);
+    t.diagnostic(`figure: memory of all but OpenCode and its commands, at most in the session: ${sum} KiB PSS`);
+    assert.equal((await pod.service("opencode")).restarts ?? 0, 0);
     await pod.stop();
   });
 
@@ -94,10 +140,10 @@ describe("pods on containerd", { skip }, () => {
     t.diagnostic(`figure: backup ${done.log.trim()}`);
     await pod.stop();
 
-    const full = await lab.job(manifestFile("overlays/backup/restore.yaml"), claims);
+    const full = await lab.job(manifests("restore"), claims);
     assert.equal(full.code, 1, "a claim that is not empty is refused");
     const state = lab.claim("state");
-    const restored = await lab.job(manifestFile("overlays/backup/restore.yaml"), { ...claims, "state-codev-0": state });
+    const restored = await lab.job(manifests("restore"), { ...claims, "state-codev-0": state });
     assert.equal(restored.code, 0, restored.log);
     const again = await lab.pod({ claims: { state, src: pod.claims.src } });
     await again.ready();

@@ -11,11 +11,55 @@ import { BIN, TOP, run, sh, tempDir } from "./lib/util.mjs";
 
 const CONTAINER = path.join(TOP, "tests/container");
 const GOLDEN = path.join(CONTAINER, "golden");
-const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub", "backup"];
+const OVERLAYS = ["k8s-lab", "serenity", "serenity/app", "hub", "backup", "restore"];
 const build = (name) => sh(kubectl, ["kustomize", path.join(TOP, "k8s/overlays", name)]);
 const golden = (name) => path.join(GOLDEN, `${name.replace("/", "-")}.yaml`);
 
 const skip = kubectl ? false : "no kubectl of 1.27 or newer here: make kubectl";
+
+// The parts of the values of the chart app-template (4.x, with its library common) that are used here,
+// as its published schema has them. What Kubernetes itself defines is compared with k8s-lab's below.
+// The chart's templates are not run: no test has its chart.
+const any = () => null;
+const is = (type) => (v) => (typeof v === type ? null : `not a ${type}`);
+const must = (rule) => Object.assign((v, at) => misfits(v, rule, at), { must: true });
+const each = (rule) => ({ "*": rule });
+const mounts = { globalMounts: each({ path: must(is("string")), subPath: is("string"), readOnly: is("boolean") }), type: must(is("string")) };
+const KINDS = {
+  persistentVolumeClaim: { ...mounts, accessMode: must(is("string")), size: must(is("string")), storageClass: is("string"), retain: is("boolean") },
+  emptyDir: { ...mounts, medium: is("string"), sizeLimit: is("string") },
+  configMap: { ...mounts, name: must(is("string")), defaultMode: is("number") },
+  secret: { ...mounts, name: must(is("string")), defaultMode: is("number") },
+};
+const probe = { enabled: must(is("boolean")), custom: must(is("boolean")), spec: must(any) };
+const container = {
+  image: must({ repository: must(is("string")), tag: must(is("string")) }),
+  env: each((v) => (typeof v === "string" || Object.keys(v).join() === "valueFrom" ? null : "neither a string nor valueFrom")),
+  probes: { liveness: probe, readiness: probe, startup: probe },
+  securityContext: any,
+  resources: any,
+};
+const POD = ["automountServiceAccountToken", "enableServiceLinks", "terminationGracePeriodSeconds", "securityContext"];
+const CHART = {
+  controllers: each({
+    type: (v) => (["deployment", "statefulset", "daemonset", "cronjob", "job"].includes(v) ? null : "no such type"),
+    pod: Object.fromEntries(POD.map((key) => [key, any])),
+    containers: must(each(container)),
+  }),
+  service: each({ controller: is("string"), forceRename: is("string"), ports: each({ port: must(is("number")), primary: is("boolean") }) }),
+  persistence: each((v, at) => (KINDS[v.type] ? misfits(v, KINDS[v.type], at) : "no such type")),
+};
+
+// What in `value` the rule does not allow, each as "path: why".
+function misfits(value, rule, at = "") {
+  const named = (why) => (typeof why === "string" ? [`${at}: ${why}`] : (why ?? []));
+  if (typeof rule === "function") return named(rule(value, at));
+  const below = (key) => (at ? `${at}.${key}` : key);
+  const missing = Object.keys(rule).filter((key) => rule[key].must && !(key in value));
+  return Object.entries(value)
+    .flatMap(([key, v]) => ((rule[key] ?? rule["*"]) ? misfits(v, rule[key] ?? rule["*"], below(key)) : [`${below(key)}: not known`]))
+    .concat(missing.map((key) => `${below(key)}: missing`));
+}
 
 describe("what the overlays build", { skip }, () => {
   for (const name of OVERLAYS)
@@ -31,7 +75,7 @@ describe("the manifests", () => {
   const require = createRequire(path.join(CONTAINER, "package.json"));
   const { parse, parseAllDocuments } = require("yaml");
   const objects = (name) => parseAllDocuments(fs.readFileSync(golden(name), "utf8")).map((d) => d.toJS());
-  const extra = ["k8s-lab/argocd.yaml", "backup/restore.yaml", "backup/restore-claim.yaml"].map((file) => path.join(TOP, "k8s/overlays", file));
+  const extra = [path.join(TOP, "k8s/overlays/k8s-lab/argocd.yaml")];
   const components = ["route-internal/httproute.yaml", "route-external-sso/httproute.yaml", "route-external-sso/proxy.yaml", "route-external-sso/externalsecret.yaml", "slack-external-secret/externalsecret.yaml", "monitoring/servicemonitor.yaml", "monitoring-hub/servicemonitor.yaml", "monitoring/prometheusrule.yaml"].map((file) => path.join(TOP, "k8s/components", file));
 
   test("each object fits its schema, with no field that it does not know", async () => {
@@ -51,8 +95,8 @@ describe("the manifests", () => {
   });
 
   test("every pod of ours is confined, holds no token of the cluster, and has probes or an end", () => {
-    for (const name of ["k8s-lab", "hub", "backup"])
-      for (const object of objects(name).filter((o) => ["StatefulSet", "Deployment", "CronJob"].includes(o.kind))) {
+    for (const name of ["k8s-lab", "hub", "backup", "restore"])
+      for (const object of objects(name).filter((o) => ["StatefulSet", "Deployment", "CronJob", "Job"].includes(o.kind))) {
         const { spec } = object.kind === "CronJob" ? object.spec.jobTemplate.spec.template : object.spec.template;
         const what = `${name}: ${object.metadata.name}`;
         assert.equal(spec.automountServiceAccountToken, false, what);
@@ -64,7 +108,7 @@ describe("the manifests", () => {
           assert.equal(c.securityContext.allowPrivilegeEscalation, false, what);
           assert.deepEqual(c.securityContext.capabilities.drop, ["ALL"], what);
           assert.ok(c.resources.limits.memory, what);
-          if (object.kind !== "CronJob") assert.ok(c.livenessProbe && c.readinessProbe && c.startupProbe, what);
+          if (!/Job$/.test(object.kind)) assert.ok(c.livenessProbe && c.readinessProbe && c.startupProbe, what);
         }
       }
   });
@@ -86,6 +130,34 @@ describe("the manifests", () => {
     assert.deepEqual(mounted.sort(), a.containers[0].volumeMounts.map((m) => m.mountPath).sort());
     const names = new Set(a.containers[0].env.map((e) => e.name));
     assert.deepEqual(new Set(Object.keys(c.env)), names);
+  });
+
+  test("what an installation must change is listed", () => {
+    const readme = fs.readFileSync(path.join(TOP, "k8s/README.md"), "utf8");
+    const rows = readme.split("\n").filter((line) => line.startsWith("| `"));
+    const listed = (file) => rows.filter((row) => row.includes(`\`${file}\``)).join("\n");
+    const placeholder = /[\w.-]*\bexample\b(?!\/)[\w.-]*|\b[CU]0123456789\b|(?<=storageClass(?:Name)?, value: )\w+|(?<=ClusterSecretStore, name: )\w+|(?<=parentRefs:\n\s+- {name: )\w+/g;
+    let found = 0;
+    for (const entry of fs.readdirSync(path.join(TOP, "k8s"), { recursive: true }).filter((f) => f.endsWith(".yaml")))
+      for (const [value] of fs.readFileSync(path.join(TOP, "k8s", entry), "utf8").matchAll(placeholder)) {
+        assert.ok(listed(entry).includes(value), `k8s/README.md: ${value} of ${entry}`);
+        found++;
+      }
+    assert.ok(found > 20, `${found} found`);
+  });
+
+  test("the chart's values: of the keys that app-template knows, nothing misspelt, nothing missing", () => {
+    const { values } = objects("serenity-app").find((o) => o.kind === "HelmRelease").spec;
+    assert.deepEqual(misfits(values, CHART), []);
+    const wrong = structuredClone(values);
+    wrong.persistence.state.globalMount = wrong.persistence.state.globalMounts;
+    delete wrong.persistence.src.size;
+    wrong.controllers.codev.containers.app.probes.startup.enabled = "yes";
+    assert.deepEqual(misfits(wrong, CHART), [
+      "controllers.codev.containers.app.probes.startup.enabled: not a boolean",
+      "persistence.src.size: missing",
+      "persistence.state.globalMount: not known",
+    ]);
   });
 
   test("alerts: valid, and each fires when it should", { skip: promtool ? false : "no promtool here: make promtool" }, (t) => {

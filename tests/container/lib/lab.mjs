@@ -35,7 +35,6 @@ const parsed = (text) =>
     .map((d) => d.toJS())
     .filter(Boolean);
 export const manifests = (overlay) => parsed(sh(kubectl, ["kustomize", path.join(TOP, "k8s/overlays", overlay)]));
-export const manifestFile = (file) => parsed(fs.readFileSync(path.join(TOP, "k8s", file), "utf8"));
 
 // k8s-lab with components, as an installation's own overlay would have it.
 export function withComponents(...components) {
