@@ -73,7 +73,16 @@ static inline const char *pod_path(const struct pod *p, const char *name)
 /* "": possible here; else why not. */
 static inline const char *pod_impossible(void)
 {
-    return geteuid() == 0 ? "" : "needs root for a PID namespace";
+    static int made = -1;
+    if (geteuid() != 0)
+        return "needs root for a PID namespace";
+    if (made < 0) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 ? 0 : 1);
+        (void)waitpid(pid, &made, 0);
+    }
+    return made == 0 ? "" : "may not make a PID namespace here";
 }
 
 static inline void pod_copy_program(struct pod *p, const char *program)

@@ -196,14 +196,18 @@ START_TEST(a_stopped_command_stops_us)
 {
     const char *argv[] = { "codev-init",
                            SHELL("trap 'exit 4' CONT; echo $$; while :; do read -r x; done") };
-    char text[32] = "";
+    char text[512] = "";
     int out, status;
-    pid_t pid = start(argv, &out);
-    ssize_t n;
-    do
-        n = read(out, text, sizeof text - 1);
-    while (n > 0 && !strtol(text, NULL, 10)); /* after the warning that it is not PID 1 */
-    ck_assert_int_eq(kill((pid_t)strtol(text, NULL, 10), SIGSTOP), 0);
+    pid_t pid = start(argv, &out), command = 0;
+    size_t len = 0;
+    /* After the warning that it is not PID 1; both may come at once, or in pieces. */
+    for (ssize_t n; !command && (n = read(out, text + len, sizeof text - 1 - len)) > 0;) {
+        len += (size_t)n;
+        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+            command = (pid_t)strtol(line, NULL, 10);
+    }
+    ck_assert_int_gt(command, 0);
+    ck_assert_int_eq(kill(command, SIGSTOP), 0);
     ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
     ck_assert(WIFSTOPPED(status));
     ck_assert_int_eq(kill(pid, SIGCONT), 0);

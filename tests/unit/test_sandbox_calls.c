@@ -88,7 +88,7 @@ START_TEST(a_denied_call_fails)
                       d->call, d->error, uids[i]);
     box_release(&b);
     /* It takes no arguments, and would hang up our own terminal. */
-    if (strcmp(d->call, "vhangup") == 0 || geteuid() != 0)
+    if (strcmp(d->call, "vhangup") == 0 || !unconfined())
         return;
     int r = box_run(NULL, 0, make_call, &c);
     ck_assert_msg(r != d->error || d->error == ENOSYS, "%s fails so without a profile, too",
@@ -158,8 +158,12 @@ START_TEST(everyday_work_goes_on)
 {
     struct box b;
     box_make(&b, &plain);
-    for (size_t i = 0; i < ARRAY_SIZE(uids) && (i == 0 || geteuid() == 0); i++)
-        ck_assert_int_eq(box_run(&b, uids[i], works, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(uids) && (i == 0 || geteuid() == 0); i++) {
+        /* What a container's own filter denies is no fault of ours. */
+        int outside = box_run(NULL, uids[i], works, NULL);
+        ck_assert(outside == 0 || !unconfined());
+        ck_assert_int_eq(box_run(&b, uids[i], works, NULL), outside);
+    }
     box_release(&b);
 }
 END_TEST
