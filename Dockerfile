@@ -7,6 +7,9 @@
 #
 # Each version is an argument; OpenCode's default is the one line of OPENCODE_VERSION.
 # OPENCODE_BIN names a binary below build/image/ to use instead of npm's, for a build with no network.
+#
+# The same input gives the same layers, where files get a date that is not the clock's: podman build
+# --timestamp 0; docker buildx build --build-arg SOURCE_DATE_EPOCH=0 --output ...,rewrite-timestamp=true.
 ARG DEBIAN=bookworm-slim
 
 # What the programs need at run time. Changes rarely, hence first; settings are here so that both
@@ -16,7 +19,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-ins
         libcurl4 libwebsockets17 libwebsockets-evlib-uv libcjson1 libgit2-1.5 libseccomp2 libuv1 \
         libyaml-0-2 libsqlite3-0 ca-certificates git openssh-client ripgrep \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* \
-    && groupadd --gid 1000 coder && useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash coder \
+    && groupadd --gid 1000 coder && SOURCE_DATE_EPOCH=0 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash coder \
     && install -d -o coder -g coder /home/coder/.local /home/coder/.config /home/coder/.npm /home/coder/src \
         /var/lib/codev /run/codev \
     && echo '. /usr/local/share/bash-completion/completions/codevctl' >>/etc/bash.bashrc \
@@ -59,14 +62,23 @@ RUN install -d /out/usr/local/bin /npm/usr/local/bin && if [ ! -x opencode ]; th
     && rm -rf /npm/usr/local/lib/node_modules/npm/docs /npm/usr/local/lib/node_modules/npm/man \
         /npm/usr/local/share /root/.npm
 WORKDIR /src
-COPY . .
+# What the programs are made of, and no more: a changed document or test compiles nothing anew.
+COPY Makefile VERSION OPENCODE_VERSION ./
+COPY mk mk
+COPY scripts scripts
+COPY docs/man docs/man
+COPY base base
+COPY supervisor supervisor
+COPY bridge bridge
+COPY probes probes
+COPY acceptance acceptance
 # The same path and flags give the same bytes. What strip takes away is kept apart, found by build id.
 RUN make -s -j"$(nproc)" programs \
     && make -s install-programs DESTDIR=/out PREFIX=/usr/local \
     && scripts/split-debug.sh /debug /out/usr/local/bin/codev* /out/usr/local/lib/codev/*.so
 
 FROM build AS test
-COPY tests tests
+COPY . .
 RUN make -s -j"$(nproc)" unit
 
 FROM scratch AS debug

@@ -64,7 +64,7 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 	@CODEV_FAULTS=all scripts/run-unit.sh $(B)/unit/test_init_faults
 	@CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) scripts/run-unit.sh $(B)/unit/test_init_chaos
 	@tests/uml/run.sh $(B)/unit/test_init_groups $(B)/unit/test_init_clock
-	@$(MAKE) --no-print-directory container
+	@$(MAKE) --no-print-directory container reproducible
 
 .PHONY: soak-api
 soak: soak-api

@@ -109,13 +109,36 @@ describe("the image", { skip }, () => {
     assert.equal(state.ExitCode, 0);
   });
 
-  test("as any uid with nothing writable at all: it lives, and says what it gave up on", async (t) => {
-    const c = start(t, ...HARDENED, "--no-healthcheck", "--user", "65534:65534", IMAGE);
-    await eventually("its volume is judged", () => /no volume is mounted at/.test(c.logs()), 30000);
-    await eventually("OpenCode is tried", () => /service opencode: starting -> backoff/.test(c.logs()), 30000);
-    const [{ State: state }] = JSON.parse(podman("inspect", c.id));
-    assert.equal(state.Running, true);
-    assert.match(c.logs(), /no runtime folder could be had/);
-    assert.match(c.logs(), /no state folder/);
-  });
+  for (const user of ["65534:65534", "0:0"])
+    test(`as uid ${user.split(":")[0]} with nothing writable at all: it lives, and says what it gave up on`, async (t) => {
+      const c = start(t, ...HARDENED, "--no-healthcheck", "--user", user, IMAGE);
+      await eventually("its volume is judged", () => /no volume is mounted at/.test(c.logs()), 30000);
+      await eventually("OpenCode is tried", () => /service opencode: starting -> backoff/.test(c.logs()), 30000);
+      const [{ State: state }] = JSON.parse(podman("inspect", c.id));
+      assert.equal(state.Running, true);
+      assert.match(c.logs(), /no runtime folder could be had/);
+      assert.match(c.logs(), /no state folder/);
+      podman("stop", "-t", "30", c.id);
+      assert.equal(JSON.parse(podman("inspect", c.id))[0].State.ExitCode, 0, "it stops in order all the same");
+    });
+
+  // As `docker run IMAGE -- CMD` with no --init: PID 1 of one command.
+  for (const user of ["1000:1000", "65534:65534", "0:0"])
+    test(`as the plain init of a command, as uid ${user.split(":")[0]}, with nothing writable`, async (t) => {
+      const of = (...argv) => run("podman", ["run", "--rm", "--no-healthcheck", "--network", "none", ...HARDENED, "--user", user, IMAGE, "--", ...argv]).ended;
+      const { code, out } = await of("sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; echo; id -u; exit 7");
+      assert.equal(code, 7);
+      assert.match(out, /^codev-init -- sh /m);
+      assert.match(out, new RegExp(`^${user.split(":")[0]}$`, "m"));
+      assert.equal((await of("sh", "-c", "kill -9 $$")).code, 137);
+      // Orphans are reaped, and SIGTERM arrives.
+      const c = start(t, ...HARDENED, "--no-healthcheck", "--user", user, IMAGE, "--", "sh", "-c",
+        "for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done; trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.1; done");
+      await eventually("it is up", () => /^up$/m.test(c.logs()), 20000);
+      const zombies = async () => (await c.exec("sh", "-c", "cat /proc/[0-9]*/stat")).out.split("\n").filter((l) => /\) Z /.test(l));
+      await eventually("no orphan is left", async () => (await zombies()).length === 0, 20000);
+      podman("stop", "-t", "20", c.id);
+      assert.match(c.logs(), /^told$/m);
+      assert.equal(JSON.parse(podman("inspect", c.id))[0].State.ExitCode, 3);
+    });
 });

@@ -7,6 +7,13 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
 	podman buildah runc crun conmon netavark aardvark-dns iptables containernetworking-plugins \
 	mmdebstrap catatonit uidmap fuse-overlayfs containerd python3 iproute2 >/dev/null
+# A Docker Engine for docker.test.mjs, taken out of its package, which would start it.
+docker=$(dirname "$0")/../../build/docker
+if [ ! -x "$docker/usr/sbin/dockerd" ]; then
+	mkdir -p "$docker"
+	(cd "$docker" && apt-get download -qq docker.io >/dev/null 2>&1 && dpkg-deb -x docker.io_*.deb . &&
+		rm -f docker.io_*.deb) || echo "a Docker Engine cannot be had" >&2
+fi
 mkdir -p /etc/containers/containers.conf.d
 nofile=$(ulimit -Hn); nproc=$(ulimit -Hu); max=$(cat /proc/sys/kernel/pid_max)
 [ "$nproc" = unlimited ] || [ "$nproc" -gt "$max" ] && nproc=$max
