@@ -3,6 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
 #include "base/core/jsonw.h"
+#include "base/core/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,70 @@ static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
 };
 _Static_assert(ARRAY_SIZE(level_names) == LOG_LEVEL_MAX, "a name for every level");
+
+#define TOKEN_MAX 256
+
+static bool token_fits(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+            return false;
+    return len > 0 && len <= TOKEN_MAX;
+}
+
+static const struct {
+    const char *name;
+    bool (*fits)(const char *text, size_t len);
+} fields[] = {
+    [LOG_TRACE_ID] = { "trace_id", trace_id_fits },
+    [LOG_SPAN_ID] = { "span_id", span_id_fits },
+    [LOG_CALLER_TRACE_ID] = { "caller_trace_id", trace_id_fits },
+    [LOG_REQUEST_ID] = { "request_id", token_fits },
+    [LOG_ENVELOPE_ID] = { "envelope_id", token_fits },
+    [LOG_SESSION] = { "session", token_fits },
+    [LOG_POD] = { "pod", token_fits },
+};
+_Static_assert(ARRAY_SIZE(fields) == LOG_FIELD_MAX, "a name for every field");
+
+const char *log_field_name(enum log_field f)
+{
+    return fields[f].name;
+}
+
+bool log_field_fits(enum log_field f, const char *text, size_t len)
+{
+    return fields[f].fits(text, len);
+}
+
+static _Thread_local const struct log_about *about_now;
+
+void log_enter(struct log_about *about)
+{
+    about->outer = about_now;
+    about_now = about;
+}
+
+void log_leave(struct log_about *about)
+{
+    about_now = about->outer;
+}
+
+const char *log_id(enum log_field f)
+{
+    for (const struct log_about *a = about_now; a; a = a->outer)
+        if (a->id[f])
+            return log_field_fits(f, a->id[f], strlen(a->id[f])) ? a->id[f] : NULL;
+    return NULL;
+}
+
+static void put_ids(struct jsonw *w)
+{
+    for (int f = 0; about_now && f < LOG_FIELD_MAX; f++) {
+        const char *id = log_id((enum log_field)f);
+        if (id)
+            jsonw_str(w, fields[f].name, id);
+    }
+}
 
 static const char *log_program = "codev";
 static enum log_level log_least = LOG_LEVEL_INFO;
@@ -52,6 +117,7 @@ void log_line(enum log_level level, const char *fmt, ...)
         jsonw_object(&w, NULL);
         jsonw_str(&w, "level", level_names[level]);
         jsonw_strn(&w, "msg", text, len);
+        put_ids(&w);
         jsonw_object_end(&w);
     }
     buf_putc(&line, '\n');

@@ -160,16 +160,25 @@ static bool array(struct scan *s)
     return true;
 }
 
+/* Does the string token `key`, quotes included, say `name`? */
+static bool key_is(struct span key, const char *name)
+{
+    size_t n = strlen(name);
+    return key.len == n + 2 && memcmp(key.at + 1, name, n) == 0;
+}
+
 static void note(struct logline_json *top, struct span key, struct span val)
 {
-    static const char level[] = "\"level\"", msg[] = "\"msg\"";
     top->keys++;
     if (*val.at != '"')
         return;
-    if (key.len == sizeof level - 1 && memcmp(key.at, level, key.len) == 0)
+    if (key_is(key, "level"))
         top->level = val;
-    if (key.len == sizeof msg - 1 && memcmp(key.at, msg, key.len) == 0)
+    if (key_is(key, "msg"))
         top->msg = val;
+    for (int f = 0; f < LOG_FIELD_MAX; f++)
+        if (key_is(key, log_field_name((enum log_field)f)))
+            top->ids[f] = val;
 }
 
 static bool member(struct scan *s, struct logline_json *top)
@@ -362,13 +371,60 @@ static bool known_level(struct span token, enum log_level *ret)
     return false;
 }
 
+/* Is it a line of our own programs (base/core/log.h): a level, a message, ids, each once, and
+ * nothing else? What it says then stands in our line itself. */
+static bool is_ours(const struct logline_json *found)
+{
+    size_t known = 2;
+    for (int f = 0; f < LOG_FIELD_MAX; f++) {
+        struct span id = found->ids[f];
+        if (id.at && !log_field_fits((enum log_field)f, id.at + 1, id.len - 2))
+            return false;
+        known += id.at != NULL;
+    }
+    return found->msg.at && found->keys == known;
+}
+
+static void put_ids(struct jsonw *w, const struct logline_json *found)
+{
+    for (int f = 0; f < LOG_FIELD_MAX; f++)
+        if (found->ids[f].at)
+            jsonw_raw(w, log_field_name((enum log_field)f), found->ids[f].at, found->ids[f].len);
+}
+
+/* Bytes that the sequence at `p` takes inside a JSON string at most; `ret_len`: its own. */
+static size_t quoted_bytes(const char *p, size_t left, size_t *ret_len)
+{
+    size_t n = utf8_sequence(p, left);
+    *ret_len = n ? n : 1;
+    if (!n)
+        return 3; /* U+FFFD */
+    if (*p == '"' || *p == '\\')
+        return 2;
+    return (unsigned char)*p < 0x20 ? 6 : n;
+}
+
+size_t logline_fits(const char *text, size_t len)
+{
+    struct logline_json found;
+    size_t room = LOGLINE_MAX - LOGLINE_ENVELOPE, at = 0;
+    if (len * 6 <= room || (len <= room && logline_json_object(text, len, &found)))
+        return len;
+    for (size_t n, used = 0; at < len; at += n) {
+        used += quoted_bytes(text + at, len - at, &n);
+        if (used > room)
+            break;
+    }
+    return at;
+}
+
 void logline_json(struct buf *out, const struct log_record *r)
 {
     char ts[CLOCK_RFC3339_SIZE];
     struct logline_json found = { 0 };
     enum log_level level = r->level;
     bool json = r->stream && logline_json_object(r->msg, r->len, &found);
-    bool lifted = json && known_level(found.level, &level) && found.msg.at && found.keys == 2;
+    bool lifted = json && known_level(found.level, &level) && is_ours(&found);
     clock_rfc3339_at(ts, r->wall_us);
     struct jsonw w = JSONW_INIT(out);
     jsonw_object(&w, NULL);
@@ -384,6 +440,8 @@ void logline_json(struct buf *out, const struct log_record *r)
         jsonw_raw(&w, "json", r->msg, r->len);
     else
         jsonw_strn(&w, "msg", r->msg, r->len);
+    if (lifted)
+        put_ids(&w, &found);
     if (r->partial)
         jsonw_bool(&w, "partial", true);
     jsonw_str(&w, "boot_id", r->boot_id);
@@ -417,7 +475,7 @@ void logline_text(struct buf *out, const struct log_record *r)
     struct tm tm;
     char clock[16] = "";
     bool json = r->stream && logline_json_object(r->msg, r->len, &found);
-    bool lifted = json && known_level(found.level, &level) && found.msg.at && found.keys == 2;
+    bool lifted = json && known_level(found.level, &level) && is_ours(&found);
     if (localtime_r(&s, &tm))
         (void)strftime(clock, sizeof clock, "%H:%M:%S", &tm);
     buf_printf(out, "%s %-8s | ", clock, r->service);

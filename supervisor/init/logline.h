@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOGLINE_MAX ((size_t)16 << 10) /* bytes of one line; longer ones are split */
+/* Bytes of one line, as it comes and as it is written: longer ones are split, here rather than by
+ * the container runtime, which cuts what it stores at the same length. */
+#define LOGLINE_MAX      ((size_t)16 << 10)
+#define LOGLINE_ENVELOPE ((size_t)384) /* of which what stands around a message takes at most */
 
 /* Where something lies in a text. */
 struct span {
@@ -17,10 +20,10 @@ struct span {
 };
 
 /* A complete JSON object (RFC 8259, valid UTF-8, at most 32 levels) and nothing else? Of its top
- * level it notes: the raw string tokens, quotes included, of "level" and "msg", and how many keys
- * there are. */
+ * level it notes: the raw string tokens, quotes included, of "level", "msg" and the ids of
+ * base/core/log.h, and how many keys there are. */
 struct logline_json {
-    struct span level, msg;
+    struct span level, msg, ids[LOG_FIELD_MAX];
     size_t keys;
 };
 bool logline_json_object(const char *text, size_t len, struct logline_json *ret);
@@ -42,6 +45,9 @@ void mask_release(struct mask *m);
 size_t mask_apply(const struct mask *m, char *text, size_t len);
 /* Where a text may be cut so that no secret, begun before the end, is torn in two; at least 1. */
 size_t mask_safe_cut(const struct mask *m, const char *text, size_t len);
+
+/* How much of a message one line can hold: all of it (`len`), or up to where it may be cut. */
+size_t logline_fits(const char *text, size_t len);
 
 struct log_record {
     int64_t wall_us;

@@ -116,7 +116,7 @@ void logs_put(struct log_channel *c, enum log_level level, const char *stream, c
               size_t len)
 {
     char copy[LOGLINE_MAX];
-    len = len < sizeof copy ? len : sizeof copy;
+    len = logline_fits(text, len < sizeof copy ? len : sizeof copy);
     memcpy(copy, text, len);
     len = mask_apply(&c->logs->mask, copy, len);
     struct log_record r = {
@@ -177,11 +177,12 @@ static void stream_lines(struct log_stream *s, size_t most)
         size_t left = s->line.len - from;
         const char *newline = memchr(at, '\n', left);
         size_t len = newline ? (size_t)(newline - at) : left;
-        bool cut = len > LOGLINE_MAX;
-        if (!newline && !cut)
+        if (!newline && len <= LOGLINE_MAX)
             break;
+        size_t fits = logline_fits(at, len);
+        bool cut = fits < len;
         if (cut)
-            len = mask_safe_cut(&s->channel->logs->mask, at, LOGLINE_MAX);
+            len = mask_safe_cut(&s->channel->logs->mask, at, fits);
         size_t used = cut ? len : len + 1;
         if (!cut && len && at[len - 1] == '\r')
             len--;

@@ -55,7 +55,7 @@ static void on_line(void *arg, const struct log_channel *c, const char *line, si
     struct seen *seen = arg;
     struct logline_json found = { 0 };
     (void)c;
-    REQUIRE(len > 2 && line[len - 1] == '\n' && !memchr(line, '\n', len - 1));
+    REQUIRE(len > 2 && len <= LOGLINE_MAX && line[len - 1] == '\n' && !memchr(line, '\n', len - 1));
     REQUIRE(logline_json_object(line, len, &found));
     for (size_t i = 0; i < seen->mask->count; i++)
         REQUIRE(!memmem(line, len, seen->mask->values[i], strlen(seen->mask->values[i])));

@@ -348,7 +348,8 @@ START_TEST(a_long_line_is_split_and_marked)
     memset(line, 'x', 40000);
     line[40000] = '\n';
     ck_assert_int_eq(mask_add(&logs.mask, "the-secret-of-all"), 0);
-    memcpy(line + LOGLINE_MAX - 5, "the-secret-of-all", 17); /* over the cut */
+    /* over the cut */
+    memcpy(line + LOGLINE_MAX - LOGLINE_ENVELOPE - 5, "the-secret-of-all", 17);
     child_writes(line, sizeof line);
     settle();
     _cleanup_free_ char *text = stdout_text();
@@ -366,6 +367,50 @@ static void tail(const struct log_channel *only, size_t n, struct buf *out)
     logs_reader(&logs, &r, only, n);
     ck_assert(!logs_read(&logs, &r, only, SIZE_MAX, out));
 }
+
+/* What a container runtime stores is cut at 16 KiB, in the middle of the JSON: none gets there. */
+START_TEST(no_line_is_longer_than_what_the_runtime_keeps_whole)
+{
+    static const char *const fillings[] = { "x", "\"", "\x01", "\xff", "\xe2\x9c\x93", "\\" };
+    static char line[3 * LOGLINE_MAX];
+    const char *filling = fillings[_i];
+    size_t n = strlen(filling), len = 0;
+    for (len = 0; len + n <= LOGLINE_MAX; len += n)
+        memcpy(line + len, filling, n);
+    line[len] = '\n';
+    child_writes(line, len + 1);
+    settle();
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    tail(&channel, 100, &text);
+    size_t pieces = 0, shown = 0;
+    for (const char *at = buf_str(&text), *end; (end = strchr(at, '\n')); at = end + 1, pieces++) {
+        struct logline_json found;
+        ck_assert_uint_le((size_t)(end - at) + 1, LOGLINE_MAX);
+        ck_assert(logline_json_object(at, (size_t)(end - at), &found));
+        shown += found.msg.len - 2;
+    }
+    ck_assert_uint_ge(pieces, 2);
+    ck_assert_uint_eq(count(buf_str(&text), "\"partial\":true"), pieces - 1);
+    static const size_t each[] = { 1, 2, 6, 3, 3, 2 };
+    ck_assert_uint_eq(shown, len / n * each[_i]);
+}
+END_TEST
+
+START_TEST(an_object_that_fits_is_never_cut)
+{
+    _cleanup_buf_ struct buf line = BUF_INIT, text = BUF_INIT;
+    (void)buf_puts(&line, "{\"a\":["); /* as a text it would take twice as much */
+    while (line.len + 6 < LOGLINE_MAX - LOGLINE_ENVELOPE)
+        (void)buf_puts(&line, "\"\",");
+    (void)buf_puts(&line, "0]}\n");
+    child_writes(line.data, line.len);
+    settle();
+    tail(&channel, 100, &text);
+    ck_assert_uint_eq(count(buf_str(&text), "\n"), 1);
+    ck_assert_ptr_nonnull(strstr(buf_str(&text), "\"json\":{\"a\":[\"\""));
+    ck_assert_uint_le(text.len, LOGLINE_MAX);
+}
+END_TEST
 
 START_TEST(the_ring_keeps_the_newest_lines)
 {
@@ -570,6 +615,8 @@ int main(void)
     tcase_set_timeout(live, 60);
     tcase_add_test(live, lines_come_whole_however_they_are_written);
     tcase_add_test(live, a_long_line_is_split_and_marked);
+    tcase_add_loop_test(live, no_line_is_longer_than_what_the_runtime_keeps_whole, 0, 6);
+    tcase_add_test(live, an_object_that_fits_is_never_cut);
     tcase_add_test(live, the_ring_keeps_the_newest_lines);
     tcase_add_test(live, a_reader_gets_all_in_pieces_and_hears_of_what_it_missed);
     tcase_add_test(live, many_lines_go_out_by_few_writes);
