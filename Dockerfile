@@ -43,7 +43,7 @@ USER 1000:1000
 FROM debian:${DEBIAN} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         gcc libc6-dev musl-tools make pkg-config git ca-certificates nodejs npm binutils \
-        libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libgit2-dev \
+        libcurl4-openssl-dev libssl-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libgit2-dev \
         libseccomp-dev libuv1-dev libyaml-dev libsqlite3-dev check procps tini dumb-init openssl \
     && rm -rf /var/lib/apt/lists/*
 ARG OPENCODE_VERSION=

@@ -1,7 +1,7 @@
 # `make deps`: everything a fresh Debian 12 needs to build, run and test. Repeating it costs nothing.
 
 DEBIAN_BUILD := gcc libc6-dev musl-tools make pkg-config git ca-certificates \
-	libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libgit2-dev \
+	libcurl4-openssl-dev libssl-dev libwebsockets-dev libwebsockets-evlib-uv libcjson-dev libgit2-dev \
 	libseccomp-dev libuv1-dev libyaml-dev libsqlite3-dev check
 DEBIAN_RUN := nodejs npm ripgrep util-linux procps
 DEBIAN_TEST := clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck e2fsprogs mount \

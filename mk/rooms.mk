@@ -1,6 +1,6 @@
 # The house: which folders are rooms, what each program is made of, and which foreign library
 # belongs to which room. A room's library is every .c file of its folder but main.c.
-ROOMS := base/core base/metrics base/json base/yaml base/http base/server base/ws base/git base/uvcontrol base/opencode \
+ROOMS := base/core base/metrics base/trace base/json base/yaml base/http base/server base/ws base/git base/uvcontrol base/opencode \
 	supervisor/sandbox supervisor/profile \
 	supervisor/plan supervisor/volumes supervisor/cgroup supervisor/init supervisor/config supervisor/ctl \
 	supervisor/shell \
@@ -17,6 +17,7 @@ LIBS_base/server := -luv
 LIBS_base/ws     := -lwebsockets -luv
 LIBS_base/uvcontrol := -luv
 LIBS_base/git    := -lgit2
+LIBS_base/trace  := -lcrypto
 LIBS_supervisor/profile := -lseccomp
 LIBS_bridge/gateway/store := -lsqlite3 -lpthread
 LIBS_bridge/gateway/slack := -lm
@@ -32,7 +33,7 @@ ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
-	base/http base/server base/ws base/uvcontrol base/json base/metrics base/core
+	base/http base/server base/ws base/uvcontrol base/json base/metrics base/trace base/core
 ROOMS_codev-sessions := bridge/sessions base/opencode base/http base/json base/core
 ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core
 ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/metrics base/core

@@ -20,11 +20,12 @@ out=$(
 	owner 'yaml.h' base/yaml
 	owner 'sqlite3.h' bridge/gateway/store
 	owner 'seccomp.h' supervisor/profile
+	owner 'openssl/' base/trace
 )
 [ -z "$out" ] || { echo "$out"; status=1; }
 
 # PID 1 is libc and nothing else.
-out=$(git grep -nE 'include <(uv|cjson|curl|yaml|git2|sqlite3|seccomp|pthread)' -- \
+out=$(git grep -nE 'include <(uv|cjson|curl|yaml|git2|sqlite3|seccomp|pthread|openssl)' -- \
 	supervisor/init supervisor/cgroup supervisor/plan supervisor/volumes supervisor/shell supervisor/sandbox base/core || :)
 [ -z "$out" ] || { echo "PID 1 must need libc only:"; echo "$out"; status=1; }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const level_names[] = {
@@ -64,12 +65,42 @@ void log_leave(struct log_about *about)
     about_now = about->outer;
 }
 
+/* The innermost that names it. */
+static const struct log_about *about_with(enum log_field f)
+{
+    const struct log_about *a = about_now;
+    while (a && !a->id[f])
+        a = a->outer;
+    return a;
+}
+
 const char *log_id(enum log_field f)
 {
-    for (const struct log_about *a = about_now; a; a = a->outer)
-        if (a->id[f])
-            return log_field_fits(f, a->id[f], strlen(a->id[f])) ? a->id[f] : NULL;
-    return NULL;
+    const struct log_about *a = about_with(f == LOG_SPAN_ID ? LOG_TRACE_ID : f);
+    const char *id = a ? a->id[f] : NULL;
+    return id && log_field_fits(f, id, strlen(id)) ? id : NULL;
+}
+
+struct log_about *log_keep(void)
+{
+    size_t size = 0;
+    for (int f = 0; f < LOG_FIELD_MAX; f++)
+        size += log_id((enum log_field)f) ? strlen(log_id((enum log_field)f)) + 1 : 0;
+    struct log_about *kept = size ? calloc(1, sizeof *kept + size) : NULL;
+    char *at = (char *)(kept + 1);
+    for (int f = 0; kept && f < LOG_FIELD_MAX; f++) {
+        const char *id = log_id((enum log_field)f);
+        if (!id)
+            continue;
+        kept->id[f] = strcpy(at, id);
+        at += strlen(id) + 1;
+    }
+    return kept;
+}
+
+struct log_about log_kept(const struct log_about *kept)
+{
+    return kept ? *kept : (struct log_about){ 0 };
 }
 
 static void put_ids(struct jsonw *w)

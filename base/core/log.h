@@ -50,5 +50,11 @@ struct log_about {
 void log_enter(struct log_about *about);
 void log_leave(struct log_about *about); /* the one entered last */
 #define _log_about_ __attribute__((cleanup(log_leave)))
-/* What lines have in that field now; NULL: nothing. */
+/* What lines have in that field now; NULL: nothing. A span is that of the trace around it. */
 const char *log_id(enum log_field f);
+
+/* A copy of all that is entered now, for what goes on later: malloc'ed, NULL when there is nothing
+ * or no memory. free() it. */
+struct log_about *log_keep(void);
+/* To be entered then; `kept` (may be NULL) must outlive it. */
+struct log_about log_kept(const struct log_about *kept);

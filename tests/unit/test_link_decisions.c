@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/link bridge/gateway/core bridge/gateway/store base/server base/ws base/json
+/* rooms: bridge/gateway/link bridge/gateway/core base/trace bridge/gateway/store base/server base/ws base/json
  * base/core */
 /* Decisions as commands, requests by HTTP, and a crash between effect and number. */
 #include "tests/unit/link_helper.h"

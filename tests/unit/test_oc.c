@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/opencode bridge/gateway/core bridge/gateway/store base/server base/http
+/* rooms: bridge/gateway/opencode bridge/gateway/core base/trace bridge/gateway/store base/server base/http
  * base/ws base/json base/core */
 #include "bridge/gateway/opencode/opencode.h"
 

@@ -5,6 +5,7 @@
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/private.h"
+#include "bridge/gateway/core/table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static void core_closed(uv_handle_t *handle)
     free(core->slack_reason);
     free(core->opencode_reason);
     free(core->catalog);
+    free(core->turns);
     for (size_t i = 0; i < core->n_held; i++) {
         free(core->held_pod[i]);
         free(core->held_id[i]);
@@ -265,6 +267,8 @@ void core_feed_activity(const struct feed *f, const struct activity *a)
     told.child = root && strcmp(root, a->session_id) != 0;
     if (root)
         told.session_id = root;
+    if (a->kind == ACTIVITY_TEXT && strcmp(a->role, "user") == 0)
+        turn_begins(core, f->pod, a->session_id, a->message_id);
     for (size_t i = 0; core->started && i < core->n_connectors; i++)
         if (core->connectors[i].activity)
             core->connectors[i].activity(core->connectors[i].data, &told);
@@ -322,6 +326,10 @@ void core_request_shown(struct core *core, const char *connector, const char *po
                         const char *request_id, enum request_state state)
 {
     int r = store_shown_put(core->store, connector, pod, request_id, (int)state);
+    _request_about_ struct request_about about;
+    request_about(&about, pod, request_id, NULL);
+    if (r >= 0)
+        log_info("request %s: %s shows it %s", request_id, connector, request_state_name(state));
     if (r < 0)
         log_warn("cannot store that %s shows %s: %s", connector, request_id, strerror(-r));
     crash_point("request.shown");

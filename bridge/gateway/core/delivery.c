@@ -124,16 +124,21 @@ static int send_row(void *data, const struct request_row *row)
     crash_point("reply.sending");
     d->phase = PHASE_SENDING;
     l->sent = l->way->ops->reply(l->way->data, &reply, replied, d);
-    if (l->sent < 0)
+    if (l->sent < 0) {
         (void)store_request_attempted(d->core->store, d->pod, d->id, -1);
-    else
+    } else {
+        log_info("request %s: the decision goes to OpenCode (%s)", d->id,
+                 l->way->kind == WAY_BRIDGE ? "bridge" : "http");
         crash_point("reply.sent");
+    }
     return 0;
 }
 
 static void send_now(struct delivery *d, bool check)
 {
     struct looked l = { .d = d, .state = -1, .check = check };
+    _request_about_ struct request_about about;
+    request_about(&about, d->pod, d->id, NULL);
     int r = store_request_get(d->core->store, d->pod, d->id, send_row, &l);
     if (r == -ENOENT || (r == 0 && l.state != REQUEST_DECIDING)) {
         d->phase = PHASE_SEND;
@@ -212,9 +217,12 @@ static void replied(void *data, int error, const char *message, const char *sess
     struct delivery *d = data;
     if (is_dead(d))
         return;
+    _request_about_ struct request_about about;
+    request_about(&about, d->pod, d->id, NULL);
     if (error == 0 || error == -ENOENT)
         d->attempt++;
     if (error == 0) {
+        log_info("request %s: OpenCode took the decision", d->id);
         (void)store_request_accepted(d->core->store, d->pod, d->id);
         d->failures = 0;
         later(d, PHASE_CHECK, CONFIRM_MS);

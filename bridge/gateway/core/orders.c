@@ -21,6 +21,7 @@ struct order {
     struct core *core;
     const char *what; /* "session.start", … */
     char *pod, *session_id, *directory, *by;
+    struct log_about *ids; /* of what caused it; or NULL */
     bool prompts; /* OpenCode shall begin to work */
     core_done_fn *done;
     void *data;
@@ -45,6 +46,7 @@ static void order_free(struct order *o)
     free(o->session_id);
     free(o->directory);
     free(o->by);
+    free(o->ids);
     free(o);
 }
 
@@ -69,6 +71,7 @@ static struct order *order_new(struct core *core, const char *what, const char *
     o->session_id = strdup(session_id);
     o->directory = strdup(directory);
     o->by = buf_take(&by);
+    o->ids = log_keep();
     return o->pod && o->session_id && o->directory && o->by ? TAKE_PTR(o) : NULL;
 }
 
@@ -87,12 +90,21 @@ static void order_done(void *data, int error, const char *message, const char *s
     struct order *o = data;
     if (error == -ENOENT && *o->session_id)
         message = order_gone(o);
+    const char *id = session_id && *session_id ? session_id : o->session_id;
+    _log_about_ struct log_about cause = log_kept(o->ids);
+    log_enter(&cause);
+    _log_about_ struct log_about about = {
+        .id = { [LOG_SESSION] = *id ? id : NULL, [LOG_POD] = o->pod },
+    };
+    log_enter(&about);
     if (error < 0)
         log_warn("%s of %s failed: %s", o->what, o->session_id, message);
-    else if (o->prompts)
-        watch_begin(o->core, o->pod, session_id && *session_id ? session_id : o->session_id);
+    else
+        log_info("%s: %s, by %s", o->what, id, o->by);
+    if (error >= 0 && o->prompts)
+        watch_begin(o->core, o->pod, id);
     if (o->done)
-        o->done(o->data, error, message, session_id && *session_id ? session_id : o->session_id);
+        o->done(o->data, error, message, id);
     order_free(o);
 }
 
@@ -152,6 +164,18 @@ static void start_done(void *data, int error, const char *message, const char *s
     order_done(o, error, message, session_id);
 }
 
+/* Lines are about the turn that this prompt begins, when its id is known beforehand; it is left by
+ * request_about_leave(). */
+static void prompt_about(struct request_about *a, const char *pod, const char *message_id,
+                         const char *session_id)
+{
+    *a = (struct request_about){ 0 };
+    if (message_id)
+        request_about(a, pod, message_id, session_id);
+    else
+        log_enter(&a->about);
+}
+
 int core_session_start(struct core *core, const struct session_start *s, core_done_fn *done,
                        void *data)
 {
@@ -161,6 +185,8 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
     const struct way *w = way_or_reason(core, pod, s->message_id != NULL, done, data);
     if (!w)
         return 0;
+    _request_about_ struct request_about about;
+    prompt_about(&about, w->pod, s->prompt ? s->message_id : NULL, NULL);
     const char *dir = s->directory ? s->directory : core->settings->opencode_directory;
     bool own = strcmp(w->pod, core->settings->pod) == 0;
     if (!s->directory && !own)
@@ -232,6 +258,8 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
     if (!w)
         return 0;
     int r = 0;
+    _request_about_ struct request_about about;
+    prompt_about(&about, p->pod, p->message_id, p->session_id);
     struct order *o =
         order_for(core, "session.message", p->pod, p->session_id, p->actor, done, data, &r);
     if (!o)

@@ -1,7 +1,10 @@
 /* Inside the core room. */
 #pragma once
 
+#include "base/core/cleanup.h"
+#include "base/core/log.h"
 #include "base/metrics/metrics.h"
+#include "base/trace/derive.h"
 #include "bridge/gateway/core/feed.h"
 #include "bridge/gateway/core/run.h"
 #include "bridge/gateway/store/rows.h"
@@ -10,6 +13,7 @@
 #define CORE_CONNECTORS_MAX    8
 #define CORE_OPEN_REQUESTS_MAX 4000
 #define CORE_STARTING_MAX      16
+#define CORE_TURNS             512   /* sessions whose turns have their trace in the log */
 #define CORE_WATCH_MS          15000 /* OpenCode turns busy after at most 1.4 s */
 
 struct way {
@@ -35,6 +39,7 @@ struct core_counts {
 struct delivery;
 struct telling;
 struct watch;
+struct turn;
 
 struct core {
     uv_loop_t *loop;
@@ -52,6 +57,7 @@ struct core {
     struct delivery *deliveries;
     struct watch *watches;
     uint64_t watch_ms;
+    struct turn *turns; /* NULL until there is one */
     unsigned open_requests;
     struct core_counts counts;
 
@@ -117,6 +123,23 @@ unsigned requests_count_open(struct core *core);
 int delivery_start(struct core *core, const char *pod, const char *id);
 void delivery_kick(struct core *core, const char *pod);
 void delivery_free_all(struct core *core);
+
+/* ---- what log lines are about (about.c) ---- */
+/* Lines are about this request until the end of the block. `session_id` may be NULL. */
+struct request_about {
+    struct log_about about;
+    struct trace_ids ids;
+};
+#define _request_about_ _cleanup_(request_about_leave)
+void request_about(struct request_about *a, const char *pod, const char *id,
+                   const char *session_id);
+void request_about_leave(struct request_about *a);
+/* The same of the turn that this session works on; of its session alone when that is not known. */
+void turn_about(struct request_about *a, struct core *core, const char *pod,
+                const char *session_id);
+/* A prompt was heard: what the session does now is about it. */
+void turn_begins(struct core *core, const char *pod, const char *session_id,
+                 const char *message_id);
 
 /* ---- prompts that were accepted (watch.c) ---- */
 void watch_begin(struct core *core, const char *pod, const char *session_id);

@@ -135,6 +135,8 @@ static int request_apply(struct core *core, const struct request_row *row, const
     enum request_action action = request_table((enum request_state)row->state, c->event);
     if (!next_row(row, c, action, &next))
         return 1;
+    _request_about_ struct request_about about;
+    request_about(&about, row->pod, row->id, row->session_id);
     int r = write_row(core, row->state, &next);
     if (r <= 0) {
         if (r < 0)
@@ -221,6 +223,8 @@ int core_feed_asked(const struct feed *f, const struct feed_request *r)
         return n;
     core->open_requests++;
     core->counts.asked[r->kind]++;
+    _request_about_ struct request_about about;
+    request_about(&about, f->pod, r->id, r->session_id);
     log_info("request %s of session %s: %s", r->id, r->session_id, r->permission);
     core_tell_request(core, f->pod, r->id);
     return 1;
@@ -281,7 +285,11 @@ int core_decide(struct core *core, const char *pod, const char *request_id,
         .actor = *actor,
     };
     struct applying a = { .core = core, .change = &c };
+    _request_about_ struct request_about about;
+    request_about(&about, pod, request_id, NULL);
     int r = store_request_get(core->store, pod, request_id, decide_row, &a);
+    if (r == 1)
+        log_info("request %s: %s came too late", request_id, request_outcome_name(outcome));
     if (r != 0)
         return r;
     r = delivery_start(core, pod, request_id);

@@ -63,6 +63,8 @@ static void on_timer(uv_timer_t *timer)
         .text = text,
         .status = "error",
     };
+    _request_about_ struct request_about about;
+    turn_about(&about, w->core, w->pod, w->session_id);
     log_warn("session %s: %s", w->session_id, text);
     core_feed_activity(&f, &a);
     (void)core_feed_status(&f, &s); /* ends the watch */

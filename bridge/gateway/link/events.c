@@ -2,6 +2,7 @@
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
+#include "base/core/trace.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/link/private.h"
 #include "bridge/gateway/store/rows.h"
@@ -23,7 +24,7 @@ static const char *const question_keys[] = { "questions", "tool", NULL };
 struct event {
     struct feed feed;
     const cJSON *frame;
-    const char *session_id, *root_session_id; /* "" when absent */
+    const char *session_id, *root_session_id, *trace_id; /* "" when absent */
     int protocol;
 };
 
@@ -418,6 +419,9 @@ static int event_read(struct conn *c, const cJSON *frame, struct event *ret)
                *root = frame_opt(frame, "root_session_id", ID_MAX),
                *directory = frame_opt(frame, "directory", DIRECTORY_MAX);
     int64_t seq = frame_int(frame, "seq");
+    const char *trace = frame_opt(frame, "trace_id", ID_MAX);
+    if (!trace || (*trace && !trace_id_fits(trace, strlen(trace))))
+        return -EBADMSG;
     if (!session || !root || !directory || (c->protocol == 1 && seq < 1))
         return -EBADMSG;
     if (!*directory && strcmp(c->pod, own->pod) == 0)
@@ -431,6 +435,7 @@ static int event_read(struct conn *c, const cJSON *frame, struct event *ret)
         .frame = frame,
         .session_id = session,
         .root_session_id = root,
+        .trace_id = trace,
         .protocol = c->protocol,
     };
     return 0;
@@ -473,6 +478,12 @@ int event_take(struct conn *c, const cJSON *frame, const char *name)
             type = &types[i];
     if (type && type->session && !*e.session_id)
         return -EBADMSG;
+    _log_about_ struct log_about about = {
+        .id = { [LOG_TRACE_ID] = *e.trace_id ? e.trace_id : NULL,
+                [LOG_SESSION] = *e.session_id ? e.session_id : NULL,
+                [LOG_POD] = c->pod },
+    };
+    log_enter(&about);
     if (type)
         r = type->stored ? take_stored(c, type, &e) : type->take(&e);
     if (r < 0)

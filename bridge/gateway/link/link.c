@@ -175,6 +175,10 @@ static void on_hello(struct conn *c, const cJSON *hello)
         conn_fail(c, "protocol_version", LINK_CLOSE_PROTOCOL, "this gateway speaks protocol 1");
         return;
     }
+    _log_about_ struct log_about about = {
+        .id = { [LOG_TRACE_ID] = json_str(hello, "prepare_id", NULL), [LOG_POD] = pod },
+    };
+    log_enter(&about);
     if (!pod || !instance || last < 0) {
         conn_fail(c, "bad_frame", LINK_CLOSE_BAD_FRAME, "hello lacks pod, instance or last_seq");
         return;

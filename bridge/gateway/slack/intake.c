@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ENVELOPE_KEY "envelope_id" /* in a payload: what the log knows it by */
 #define AT_ONCE_MAX  64
 #define SETTLE_MS    1500   /* what a former process sent may still be on its way into OpenCode */
 #define PATIENCE_MS  900000 /* so long OpenCode may be away */
@@ -139,6 +140,8 @@ int intake_put(struct intake *in, const char *kind, const char *lane, const char
                cJSON *payload)
 {
     _cleanup_json_ cJSON *owned = payload;
+    if (log_id(LOG_ENVELOPE_ID))
+        json_add_str(owned, ENVELOPE_KEY, log_id(LOG_ENVELOPE_ID));
     _cleanup_free_ char *text = json_print(owned);
     crash_point("inbound.received");
     int r = text ? store_inbound_put(in->s->store, CONNECTOR, keys, lane, kind, text) : -ENOMEM;
@@ -263,6 +266,10 @@ static int pick(void *data, const struct inbound_item *row)
 
 static void work_one(struct slack *s, const char *kind, struct intake_item *i)
 {
+    _log_about_ struct log_about about = {
+        .id = { [LOG_ENVELOPE_ID] = json_str(i->payload, ENVELOPE_KEY, NULL) },
+    };
+    log_enter(&about);
     crash_point("inbound.working");
     for (size_t k = 0; k < ARRAY_SIZE(workers); k++)
         if (workers[k].kind == kind && i->payload) {

@@ -241,6 +241,10 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     c->came_us = clock_mono_us();
     uint64_t stored = intake_stored(s->intake);
     frame_parse(&f, msg, len);
+    _log_about_ struct log_about about = {
+        .id = { [LOG_ENVELOPE_ID] = *f.envelope_id ? f.envelope_id : NULL },
+    };
+    log_enter(&about);
     switch (f.kind) {
     case FRAME_HELLO:
         on_hello(c, &f);

@@ -1,6 +1,7 @@
 #include "bridge/gateway/slack/wish.h"
 
 #include "base/core/log.h"
+#include "base/trace/derive.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
@@ -23,6 +24,7 @@ static void wish_free(void *data)
                     w->value, w->trigger, w->response_url, w->text };
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         free(all[i]);
+    free(w->ids);
     cJSON_Delete(w->picks);
     free(w);
 }
@@ -63,6 +65,7 @@ static struct wish *wish_new(struct slack *s, wish_fn *fn, const struct wish_fie
         if (!*copies[i].to)
             return NULL;
     }
+    w->ids = log_keep();
     if (f->picks && !(w->picks = cJSON_Duplicate(f->picks, true)))
         return NULL;
     return TAKE_PTR(w);
@@ -142,7 +145,16 @@ static void on_may(void *data, bool may)
     const char *pod, *id;
     if (!copy)
         return;
+    _log_about_ struct log_about kept = log_kept(w->ids);
+    log_enter(&kept);
     if (permission_value_parse(copy, &pod, &id)) {
+        struct trace_ids ids;
+        trace_derive(id, &ids);
+        _log_about_ struct log_about about = {
+            .id = { [LOG_TRACE_ID] = ids.trace_id, [LOG_SPAN_ID] = ids.span_id, [LOG_POD] = pod },
+        };
+        log_enter(&about);
+        log_info("request %s: %s in Slack %s", id, w->user, may ? "answers it" : "may not answer");
         if (may)
             w->fn(w, pod, id);
         else

@@ -31,6 +31,7 @@ struct wish {
     struct intake_item *item;
     char *user, *channel, *thread_ts, *message_ts, *value, *trigger, *response_url, *text;
     cJSON *picks;
+    struct log_about *ids; /* by which the log knows it, or NULL */
 };
 
 /* Reads user, channel, message and trigger of a block_actions payload; the rest is "". */

@@ -57,6 +57,9 @@ static const char *const migrations[] = {
     "CREATE TABLE seen (connector TEXT NOT NULL, channel TEXT NOT NULL, thread TEXT NOT NULL,"
     " first TEXT NOT NULL, last TEXT NOT NULL, changed_ms INTEGER NOT NULL,"
     " PRIMARY KEY (connector, channel, thread)) WITHOUT ROWID;",
+    /* 5 */
+    "ALTER TABLE audit ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE audit ADD COLUMN cause_id TEXT NOT NULL DEFAULT '';",
 };
 
 static int user_version(struct store *s)

@@ -1,6 +1,7 @@
 #include "bridge/gateway/store/rows.h"
 
 #include "base/core/clock.h"
+#include "base/core/log.h"
 #include "bridge/gateway/store/query.h"
 
 #include <errno.h>
@@ -265,11 +266,14 @@ int store_shown_put(struct store *s, const char *connector, const char *pod, con
 int store_audit(struct store *s, const char *connector, const char *actor_id,
                 const char *actor_name, const char *what, const char *object, const char *detail)
 {
+    const char *trace = log_id(LOG_TRACE_ID), *cause = log_id(LOG_REQUEST_ID);
+    if (!cause)
+        cause = log_id(LOG_ENVELOPE_ID);
     int r = query_run(s,
                       "INSERT INTO audit (time_ms, connector, actor_id, actor_name, what, object, "
-                      "detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                      "lssssss", clock_wall_ms(), connector, actor_id, actor_name, what, object,
-                      detail);
+                      "detail, trace_id, cause_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      "lssssssss", clock_wall_ms(), connector, actor_id, actor_name, what, object,
+                      detail, trace ? trace : "", cause ? cause : "");
     return r < 0 ? r : 0;
 }
 

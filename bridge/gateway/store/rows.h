@@ -85,6 +85,7 @@ int store_session_counts(struct store *s, int64_t *counts, int max);
 int store_shown_put(struct store *s, const char *connector, const char *pod, const char *id,
                     int state);
 
+/* With the ids that log lines have now (base/core/log.h). */
 int store_audit(struct store *s, const char *connector, const char *actor_id,
                 const char *actor_name, const char *what, const char *object, const char *detail);
 

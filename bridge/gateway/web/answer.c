@@ -42,11 +42,24 @@ static void headers_init(struct headers *h, const struct call *c, const char *ca
     }
 }
 
+/* Who changes something is told in the log; looking is not. */
+static void say_answered(const struct call *c, int status)
+{
+    bool changes = server_request_method(c->request) == SERVER_POST;
+    bool known = c->match.id < ROUTE_MAX;
+    _log_about_ struct log_about about = call_about(c);
+    log_enter(&about);
+    log_line(changes && known ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "%s %s: %d",
+             changes ? "POST" : "GET", known ? route_table[c->match.id].pattern : "nowhere",
+             status);
+}
+
 void answer_json_with(struct call *c, int status, const struct buf *json, const char *extra)
 {
     struct headers h;
     headers_init(&h, c, "Cache-Control: no-store");
     headers_add(&h, extra);
+    say_answered(c, json->failed ? 500 : status);
     if (json->failed) {
         static const char sorry[] =
             "{\"error\":{\"code\":\"no_memory\",\"message\":\"out of memory\"}}";

@@ -27,6 +27,17 @@ void call_actor(const struct call *c, struct actor *ret)
                                .name = *login->name ? login->name : "web page" };
 }
 
+struct log_about call_about(const struct call *c)
+{
+    const char *trace = *c->caller.trace_id ? c->caller.trace_id : NULL;
+    return (struct log_about){
+        .id = { [LOG_TRACE_ID] = trace,
+                [LOG_SPAN_ID] = trace ? c->caller.parent_id : NULL,
+                [LOG_CALLER_TRACE_ID] = trace,
+                [LOG_REQUEST_ID] = *c->request_id ? c->request_id : NULL },
+    };
+}
+
 struct pod_search {
     const char *id;
     char *pod;

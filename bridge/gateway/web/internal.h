@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/core/buf.h"
+#include "base/core/log.h"
+#include "base/core/trace.h"
 #include "base/server/server.h"
 #include "bridge/gateway/core/core.h"
 #include "bridge/gateway/web/access.h"
@@ -46,6 +48,7 @@ struct call {
     struct access_result who;
     bool secure; /* the browser speaks TLS to a proxy in front */
     char request_id[REQUEST_ID_MAX + 1];
+    struct traceparent caller; /* trace_id "" when it gave none */
 };
 
 typedef void call_handler_fn(struct call *c);
@@ -89,6 +92,8 @@ void decision_post(struct call *c);
 /* The body as a JSON object; NULL: answered already. */
 cJSON *call_body(struct call *c);
 void call_actor(const struct call *c, struct actor *ret);
+/* What lines about this call carry; valid as long as `c`. */
+struct log_about call_about(const struct call *c);
 /* The pod that the request is about: ?pod=, else one that has this session or request, else our
  * own. Copies; NULL: no memory. */
 char *call_pod_of_session(struct call *c);

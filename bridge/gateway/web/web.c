@@ -276,6 +276,9 @@ void web_request(struct web *w, struct server_request *r)
     struct access_head head;
     const char *proto = server_request_header(r, "x-forwarded-proto");
     set_request_id(&c);
+    (void)traceparent_parse(server_request_header(r, "traceparent"), &c.caller);
+    _log_about_ struct log_about about = call_about(&c);
+    log_enter(&about);
     c.secure = proto && strcasecmp(proto, "https") == 0;
     read_head(r, &head);
     int no_route = route_find(server_request_method(r), server_request_path(r), &c.match);
