@@ -54,6 +54,7 @@ static void links_text(struct pid1 *p, struct buf *out)
     jsonw_object_end(&w);
     jsonw_object(&w, "bridge");
     jsonw_uint(&w, "connected", l.bridges);
+    jsonw_str(&w, "prepare_id", l.build);
     jsonw_object_end(&w);
     jsonw_object(&w, "sessions");
     jsonw_uint(&w, "busy", p->busy);

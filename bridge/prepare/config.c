@@ -209,6 +209,8 @@ int config_write(const struct settings *s, const char *entry, struct report *rep
     shorten_retries(&env);
     if (!entry) /* then PID 1 gives OpenCode no token for it */
         steer_env(&env, "CODEV_BRIDGE", "none");
+    if (*s->run) /* which the plugin tells the gateway */
+        steer_env(&env, "CODEV_PREPARE_ID", s->run);
     if (env.failed)
         return error_set_errno(e, -ENOMEM, "opencode.env");
     return write_if_changed(path, buf_str(&env), e);

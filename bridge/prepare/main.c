@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #define EXIT_USAGE 2
@@ -74,6 +75,9 @@ static int run(const struct settings *s, const struct options *options, uint64_t
         return EXIT_FAILURE;
     }
     struct report report = { .state = PLUGIN_FAILED };
+    _log_about_ struct log_about about = { .id = { [LOG_TRACE_ID] = *s->run ? s->run : NULL } };
+    log_enter(&about);
+    (void)memcpy(report.run, s->run, sizeof report.run);
     int r = prepare_run(s, &report, &e);
     report.elapsed_ms = clock_mono_ms() - begun;
     if (r < 0) {
@@ -119,6 +123,8 @@ int main(int argc, char **argv)
         log_error("%s", e.message);
         return r == -ENOMEM || options.watch ? EXIT_FAILURE : give_up(&e);
     }
+    if (!options.watch && trace_new(settings.run) < 0)
+        *settings.run = '\0';
     int status = run(&settings, &options, begun);
     settings_release(&settings);
     return status;

@@ -73,6 +73,7 @@ static void write_json(const struct report *r, const char *path, unsigned notes,
     jsonw_str(&w, "path", path);
     jsonw_str(&w, "reason", r->reason);
     jsonw_str(&w, "commit", r->commit);
+    jsonw_str(&w, "prepare_id", r->run);
     jsonw_uint(&w, "elapsed_ms", r->elapsed_ms);
     jsonw_object(&w, "trust");
     for (int i = 0; i < TRUST_KIND_MAX; i++)

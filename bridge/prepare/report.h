@@ -4,6 +4,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/error.h"
+#include "base/core/trace.h"
 
 #include "bridge/prepare/trust.h"
 
@@ -17,6 +18,7 @@ struct report {
     enum plugin_state state;
     char reason[480];
     char commit[41]; /* "": unknown */
+    char run[TRACE_ID_SIZE]; /* by which the log knows this run; "": none */
     uint64_t elapsed_ms;
     char trust[TRUST_KIND_MAX][320]; /* "": as accepted, or not asked for */
     char notes[REPORT_NOTES][320];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/core/error.h"
+#include "base/core/trace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct settings {
     enum reload reload; /* what a change of the plugin's sources leads to */
     bool no_project;    /* a project's own OpenCode configuration does not count */
     uint64_t timeout_ms;
+    char run[TRACE_ID_SIZE]; /* this run, in the logs; "": none */
 };
 
 /* Takes secrets over (base/core/secrets.h) and reads the rest. A value that makes no sense is

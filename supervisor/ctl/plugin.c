@@ -11,6 +11,19 @@
 #include "supervisor/ctl/capture.h"
 #include "supervisor/ctl/copy.h"
 
+/* The last run of codev-prepare, and the one whose plugin OpenCode has loaded: their lines in the
+ * log have these ids. */
+static void put_builds(const cJSON *status, const char *prepared)
+{
+    _cleanup_json_ cJSON *links = ctl_note(status, "gateway", "links");
+    const char *loaded = json_str_at(links, "bridge.prepare_id", "");
+    if (*prepared)
+        (void)printf("run     %s\n", prepared);
+    if (*loaded)
+        (void)printf("loaded  %s\n",
+                     strcmp(loaded, prepared) == 0 ? "what that run left" : loaded);
+}
+
 static int plugin_status(const struct ctl_options *o)
 {
     const char *words[] = { "status", NULL };
@@ -32,6 +45,7 @@ static int plugin_status(const struct ctl_options *o)
             (void)printf("reason  %s\n", reason);
         if (*json_str(note, "commit", ""))
             (void)printf("commit  %s\n", json_str(note, "commit", ""));
+        put_builds(status, json_str(note, "prepare_id", ""));
         const cJSON *waits = NULL;
         cJSON_ArrayForEach (waits, json_obj(note, "trust"))
             (void)printf("waits   %s\n", cJSON_IsString(waits) ? waits->valuestring : "?");

@@ -409,6 +409,7 @@ void core_links(struct core *core, struct link_state *ret)
     bool http = false;
     for (struct way *w = core->ways; w; w = w->next)
         http = http || (w->kind == WAY_HTTP && w->up);
+    const struct way *loaded = way_for(core, core->settings->pod, "");
     const char *way = own > 0 || (all > 0 && !http) ? "bridge" : http ? "http" : "none";
     *ret = (struct link_state){
         .slack = core->slack_state ? core->slack_state : "off",
@@ -417,6 +418,7 @@ void core_links(struct core *core, struct link_state *ret)
         .opencode = way,
         .opencode_reason =
             strcmp(way, "none") == 0 && core->opencode_reason ? core->opencode_reason : "",
+        .build = loaded ? loaded->build : "",
         .store_reason = failing ? strerror(-failing) : "",
     };
 }

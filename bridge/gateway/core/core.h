@@ -210,6 +210,7 @@ struct link_state {
     unsigned bridges;                 /* connected bridge plugins */
     const char *opencode;             /* "bridge", "http", "none": how OpenCode is reached now */
     const char *opencode_reason;
+    const char *build;        /* the run of codev-prepare whose plugin is loaded; "" unknown */
     const char *store_reason; /* why nothing can be stored at present; "" when all is well */
 };
 void core_links(struct core *core, struct link_state *ret);

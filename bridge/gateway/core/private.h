@@ -24,6 +24,7 @@ struct way {
     const struct way_ops *ops;
     void *data;
     bool up;
+    char build[TRACE_ID_SIZE]; /* "" when it is not known */
     int64_t none_ms; /* WAY_HTTP, wall clock: nothing listened there; what answers is younger */
 };
 

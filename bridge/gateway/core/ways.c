@@ -90,6 +90,15 @@ int core_way_add(struct way **ret, struct core *core, enum way_kind kind, const 
     return 0;
 }
 
+void core_way_set_build(struct way *w, const char *prepare_id)
+{
+    size_t len = strlen(prepare_id);
+    if (!trace_id_fits(prepare_id, len))
+        return;
+    memcpy(w->build, prepare_id, len + 1);
+    core_tell_links(w->core);
+}
+
 void core_way_remove(struct way *w)
 {
     if (!w)

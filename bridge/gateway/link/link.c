@@ -193,6 +193,8 @@ static void on_hello(struct conn *c, const cJSON *hello)
         r = send_welcome(c);
     if (r == 0)
         r = conn_live(c, 1);
+    if (r == 0)
+        core_way_set_build(c->way, json_str(hello, "prepare_id", ""));
     if (r < 0) {
         log_error("cannot serve bridge %s/%s: %s", pod, instance, strerror(-r));
         conn_close(c, LINK_CLOSE_BROKEN, "the gateway cannot serve it");

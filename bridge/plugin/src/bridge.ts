@@ -18,7 +18,7 @@ export interface BridgeOptions {
   settings: Settings;
   link: LinkOptions;
   fetch: typeof fetch;
-  log(message: string): void;
+  log(message: string, trace?: string): void;
 }
 
 export class Bridge {
@@ -115,6 +115,7 @@ export class Bridge {
       directory: paths[0] ?? this.#firstDirectory,
       directories: paths,
       last_seq: this.#seq,
+      ...(this.#settings.prepareId && { prepare_id: this.#settings.prepareId }),
     };
   }
 
@@ -152,6 +153,8 @@ export class Bridge {
     if (!behind && this.#link.ready) {
       if (this.#link.send(encoded)) this.#sent = event.seq;
     } else if (this.#link.up) this.#flush();
+    if (draft.type === "permission.asked" || draft.type === "question.asked")
+      this.options.log(`${draft.type}: ${draft.type === "permission.asked" ? draft.permission.id : draft.question.id}`, draft.trace_id);
     this.#followPermission(draft);
   }
 

@@ -4,6 +4,7 @@ import type { Api } from "./api.js";
 import { Backoff } from "./backoff.js";
 import { replyPermission } from "./commands.js";
 import { errorText, object, text } from "./read.js";
+import { traceOf } from "./trace.js";
 import type { Json, Permission } from "./types.js";
 
 export interface FallbackOptions {
@@ -12,7 +13,7 @@ export interface FallbackOptions {
   pod: string;
   instance: string;
   fetch: typeof fetch;
-  log(message: string): void;
+  log(message: string, trace?: string): void;
   backoff?: () => Backoff;
 }
 
@@ -39,9 +40,9 @@ export class Fallback {
     if (this.#running.has(id) || this.#running.size >= AT_ONCE_MAX) return;
     const abort = new AbortController();
     this.#running.set(id, abort);
-    this.options.log(`permission ${id}: asking by HTTP`);
+    this.options.log(`permission ${id}: asking by HTTP`, traceOf(id));
     this.#wait(waiting, abort.signal)
-      .catch((e) => this.options.log(`permission ${id}: ${errorText(e)}`))
+      .catch((e) => this.options.log(`permission ${id}: ${errorText(e)}`, traceOf(id)))
       .finally(() => {
         if (this.#running.get(id) === abort) this.#running.delete(id);
       });
@@ -109,7 +110,7 @@ export class Fallback {
 
   async #tell(w: Waiting, answer: Json): Promise<void> {
     const decision = text(answer.decision) as "once" | "always" | "reject";
-    this.options.log(`permission ${w.permission.id}: ${decision} by HTTP`);
+    this.options.log(`permission ${w.permission.id}: ${decision} by HTTP`, traceOf(w.permission.id));
     await replyPermission(w.api, w.directory, w.permission.id, decision, text(answer.message) || undefined);
   }
 }

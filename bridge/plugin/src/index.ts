@@ -17,9 +17,9 @@ function shared(): Shared {
   const existing = holder[SHARED];
   if (existing) return existing;
   const settings = readSettings(process.env);
-  const file = new Log(settings.log);
-  const log = (message: string) =>
-    file.write(settings.token ? message.replaceAll(settings.token, "***") : message);
+  const file = new Log(settings.log, settings.prepareId);
+  const log = (message: string, trace?: string) =>
+    file.write(settings.token ? message.replaceAll(settings.token, "***") : message, "info", trace);
   log(`Gateway WebSocket: ${publicUrl(settings.gatewayWs)}`);
   if (!settings.token) log("no bridge token: the gateway will refuse the link");
   const authorization: Record<string, string> = settings.token ? { Authorization: `Bearer ${settings.token}` } : {};
@@ -51,7 +51,7 @@ const BridgePlugin: Plugin = async ({ client, directory }) => {
       try {
         fn();
       } catch (e) {
-        file.write(`${what}: ${errorText(e)}`);
+        file.write(`${what}: ${errorText(e)}`, "warn");
       }
     };
     const hooks: Hooks = {
@@ -65,7 +65,7 @@ const BridgePlugin: Plugin = async ({ client, directory }) => {
     };
     return hooks;
   } catch (e) {
-    log?.write(`not loaded: ${errorText(e)}`);
+    log?.write(`not loaded: ${errorText(e)}`, "warn");
     return {};
   }
 };

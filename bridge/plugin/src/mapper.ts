@@ -5,6 +5,7 @@ import { LruMap } from "./lru.js";
 import { Parts } from "./parts.js";
 import { count, cut, isObject, list, number, object, oneLine, text, texts } from "./read.js";
 import type { Roots } from "./roots.js";
+import { traceOf } from "./trace.js";
 import type { Draft, EventBody, Json, Model, Permission, SourceEvent } from "./types.js";
 
 const KNOWN_MAX = 2000;
@@ -22,6 +23,7 @@ export class Mapper {
   readonly #errors = new LruMap<string, string>(200); // session → last error of this turn
   readonly #changed = new LruMap<string, string>(KNOWN_MAX); // prompt → what it changed, as told
   readonly #steps = new LruMap<string, true>(KNOWN_MAX); // step-finish parts already counted
+  readonly #turns = new LruMap<string, string>(KNOWN_MAX); // session → the prompt it works on
   readonly #settled = new LruMap<string, true>(KNOWN_MAX); // requests answered, or dead with their turn
   readonly #open = new Map<string, Request>();
   readonly #parts: Parts;
@@ -88,7 +90,27 @@ export class Mapper {
   }
 
   #tell(sessionId: string, body: EventBody): void {
-    this.emit({ ...body, session_id: sessionId, time: this.now() });
+    const about = this.#about(body) ?? this.#turns.get(sessionId);
+    const trace = about !== undefined && { trace_id: traceOf(about) };
+    this.emit({ ...body, session_id: sessionId, time: this.now(), ...trace });
+  }
+
+  /** Requests have a trace each, all else belongs to its session's turn. */
+  #about(body: EventBody): string | undefined {
+    switch (body.type) {
+      case "permission.asked":
+        return body.permission.id;
+      case "permission.replied":
+        return body.permission_id;
+      case "question.asked":
+        return body.question.id;
+      case "question.replied":
+        return body.question_id;
+      case "prompt.changed":
+        return body.message_id;
+      default:
+        return undefined;
+    }
   }
 
   #session(type: "session.created" | "session.updated", p: Json, sessionId: string): void {
@@ -151,8 +173,16 @@ export class Mapper {
   #message(info: Json): void {
     if (!isId(info.id)) return;
     if (info.role !== "user" && info.role !== "assistant") return;
+    this.#turn(info, info.id);
     this.#roles.set(info.id, { role: info.role, model: toModel(info) });
     if (info.role === "user") this.#promptChanged(info.id, text(info.sessionID), list(object(info.summary).diffs));
+  }
+
+  /** An answer names its prompt; a prompt that is told again began no other turn. */
+  #turn(info: Json, id: string): void {
+    if (!isId(info.sessionID)) return;
+    if (info.role === "assistant" && isId(info.parentID)) this.#turns.set(info.sessionID, info.parentID);
+    if (info.role === "user" && !this.#roles.has(id)) this.#turns.set(info.sessionID, id);
   }
 
   /** What a prompt changed so far; OpenCode tells the whole each time. */

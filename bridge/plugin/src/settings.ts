@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import manifest from "../package.json";
 import { takeToken } from "./secrets.js";
+import { isTraceId } from "./trace.js";
 
 export interface Settings {
   gatewayWs: string;
@@ -10,6 +11,8 @@ export interface Settings {
   pod: string;
   instance: string;
   version: string;
+  /** The run of codev-prepare that this OpenCode was started after; "" when it does not say. */
+  prepareId: string;
   log: string;
 }
 
@@ -22,6 +25,7 @@ export function readSettings(env: Record<string, string | undefined>): Settings 
     pod: (env.CODEV_POD || env.POD_NAME || hostname() || "default").slice(0, 256),
     instance: randomBytes(12).toString("hex"),
     version: manifest.version,
+    prepareId: isTraceId(env.CODEV_PREPARE_ID) ? env.CODEV_PREPARE_ID : "",
     log: env.CODEV_PLUGIN_LOG || "/tmp/slack-bridge-plugin.log",
   };
 }

@@ -114,7 +114,7 @@ export type EventBody =
 export type EventType = EventBody["type"];
 
 /** An event before it has its number and its root session. */
-export type Draft = EventBody & { session_id: string; time: number };
+export type Draft = EventBody & { session_id: string; time: number; trace_id?: string };
 
 export type EventFrame = Draft & { seq: number; directory: string; root_session_id?: string };
 

@@ -3,6 +3,7 @@ import test from "node:test";
 import { assertValidFrame, fakeApi, fixture, load } from "./lib/load.mjs";
 
 const { Directory } = await load("directory");
+const { traceOf } = await load("trace");
 
 function open(routes = {}, path = "/home/user/project") {
   const frames = [];
@@ -56,6 +57,30 @@ test("a recorded session: permission, rejection, question, abort, error", async 
   assert.ok(of("message.part.streamed").some((f) => f.role === "user" && f.content.startsWith("please do it")));
   assert.equal(of("usage").reduce((n, f) => n + f.tokens.input, 0), 400);
   assert.ok(frames.every((f) => f.root_session_id === f.session_id));
+});
+
+test("a request has a trace of its own, all else that of the prompt it belongs to", async () => {
+  const { directory, frames, of } = open();
+  const events = fixture("turns.jsonl");
+  for (const event of events) directory.handle(event);
+  await directory.settled();
+  for (const [asked, replied] of [["permission.asked", "permission.replied"]])
+    for (const f of of(replied)) {
+      assert.equal(f.trace_id, traceOf(f.permission_id));
+      assert.ok(of(asked).some((a) => a.permission.id === f.permission_id && a.trace_id === f.trace_id));
+    }
+  assert.equal(of("question.asked")[0].trace_id, traceOf(of("question.asked")[0].question.id));
+  // OpenCode's answers name their prompt
+  const prompt = new Map();
+  for (const { type, properties } of events)
+    if (type === "message.updated" && properties.info.role === "assistant") prompt.set(properties.info.id, properties.info.parentID);
+  const steps = frames.filter((f) => prompt.has(f.message_id));
+  assert.ok(steps.length > 10);
+  for (const f of steps) assert.equal(f.trace_id, traceOf(prompt.get(f.message_id)), f.type);
+  const turns = new Set(of("session.idle").map((f) => f.trace_id));
+  assert.equal(turns.size, 3, "a trace for each turn");
+  for (const trace of turns) assert.ok([...prompt.values()].some((id) => traceOf(id) === trace));
+  assert.deepEqual(of("session.active").map((f) => f.trace_id), of("session.idle").map((f) => f.trace_id));
 });
 
 test("a child's events carry the root, asked for once, and stay in order", async () => {

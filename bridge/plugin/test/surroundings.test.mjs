@@ -9,6 +9,8 @@ import { ROOT, assertValid, eventually, fakeApi, load } from "./lib/load.mjs";
 
 const { takeToken } = await load("secrets");
 const { Log } = await load("log");
+const { traceOf, isTraceId } = await load("trace");
+const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const { Fallback } = await load("fallback");
 const { createApi } = await load("api");
 const { readSettings, publicUrl } = await load("settings");
@@ -54,9 +56,13 @@ test("a descriptor that is no pipe is left alone", (t) => {
 test("the log is bounded, one line an entry, and follows no link", (t) => {
   const dir = temp(t);
   const file = path.join(dir, "log");
-  const log = new Log(file);
+  const log = new Log(file, TRACE);
   log.write("first\nsecond\u001b[31m");
-  assert.match(fs.readFileSync(file, "utf8"), /^\d{4}-\S+Z first second \[31m\n$/);
+  log.write("of a request", "warn", traceOf("per_1"));
+  const [line, other] = fs.readFileSync(file, "utf8").trimEnd().split("\n").map((l) => JSON.parse(l));
+  assert.match(line.ts, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual({ ...line, ts: 0 }, { ts: 0, level: "info", msg: "first second [31m", trace_id: TRACE });
+  assert.deepEqual({ ...other, ts: 0 }, { ts: 0, level: "warn", msg: "of a request", trace_id: traceOf("per_1") });
   assert.equal(fs.statSync(file).mode & 0o777, 0o600);
   for (let i = 0; i < 1500; i++) log.write("x".repeat(5000));
   assert.ok(fs.statSync(`${file}.1`).size <= 1024 * 1024 + 2100);
@@ -65,6 +71,13 @@ test("the log is bounded, one line an entry, and follows no link", (t) => {
   new Log(path.join(dir, "trap")).write("x");
   assert.equal(fs.existsSync(path.join(dir, "victim")), false);
   new Log(path.join(dir, "no/such/folder")).write("x");
+});
+
+test("a trace id is derived as the gateway does it, and judged by its form", () => {
+  assert.equal(traceOf("per_1"), "51286eb77d463f8df03d44eb21920f1a");
+  assert.ok(isTraceId(traceOf("msg_x")));
+  for (const bad of ["", TRACE.toUpperCase(), TRACE.slice(1), `${TRACE}0`, "0".repeat(32), 7, undefined, `${TRACE}\n`])
+    assert.equal(isTraceId(bad), false, String(bad));
 });
 
 test("settings have defaults, and URLs are logged without what is secret", () => {
