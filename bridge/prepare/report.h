@@ -17,7 +17,7 @@ enum plugin_state { PLUGIN_READY, PLUGIN_MISSING, PLUGIN_FAILED, PLUGIN_DISABLED
 struct report {
     enum plugin_state state;
     char reason[480];
-    char commit[41]; /* "": unknown */
+    char commit[41];         /* "": unknown */
     char run[TRACE_ID_SIZE]; /* by which the log knows this run; "": none */
     uint64_t elapsed_ms;
     char trust[TRUST_KIND_MAX][320]; /* "": as accepted, or not asked for */

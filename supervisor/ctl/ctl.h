@@ -3,7 +3,9 @@
 
 #include "base/json/json.h"
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum ctl_exit {
     CTL_OK = 0,
@@ -14,9 +16,12 @@ enum ctl_exit {
 
 #define CTL_TIMEOUT_MS 10000
 
+#define CTL_LINES_UNSET UINT_MAX
 struct ctl_options {
     bool json, follow, watch, verbose, now;
-    unsigned lines; /* -n */
+    unsigned lines;    /* -n; 0: not given */
+    const char *trace; /* --trace; NULL: not given */
+    uint64_t since_ms; /* --since; 0: not given */
 };
 
 /* Runs a command with its positional arguments (NULL-terminated). Returns the exit status. */

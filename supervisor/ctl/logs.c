@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/core/clock.h"
 #include "base/core/control.h"
+#include "base/core/log.h"
 
 #define LINE_BYTES_MAX ((size_t)1 << 20)
 
@@ -39,7 +41,8 @@ static int put_pretty(const char *line, size_t len)
     const char *ts = json_str(j, "ts", ""), *t = strchr(ts, 'T');
     const char *level = json_str(j, "level", "info");
     const cJSON *msg = cJSON_GetObjectItemCaseSensitive(j, "msg");
-    _cleanup_free_ char *other = cJSON_IsString(msg) ? NULL : json_print(msg ? msg : j);
+    const cJSON *own = json_obj(j, "json"); /* a service's own line */
+    _cleanup_free_ char *other = cJSON_IsString(msg) ? NULL : json_print(own ? own : msg ? msg : j);
     (void)printf("%.12s %-12s %s%s%s\n", t ? t + 1 : ts, json_str(j, "service", "?"),
                  strcmp(level, "info") == 0 ? "" : level, strcmp(level, "info") == 0 ? "" : ": ",
                  other                     ? other
@@ -94,13 +97,57 @@ static int stream(const char *const *words, line_fn *fn)
     }
 }
 
+/* ---------------------------------------------------------------- which lines */
+
+#define LINES_DEFAULT 100
+#define LINES_ALL     100000 /* more than PID 1 keeps */
+
+static struct {
+    const char *trace;
+    char from[CLOCK_RFC3339_SIZE]; /* "": no matter when */
+    line_fn *put;
+} wanted;
+
+/* An id of the line is this one, or its text names it: per_…, ses_…, an account. */
+static bool is_about(const cJSON *line, const char *id)
+{
+    for (int f = 0; f < LOG_FIELD_MAX; f++)
+        if (strcmp(json_str(line, log_field_name((enum log_field)f), ""), id) == 0)
+            return true;
+    return strstr(json_str(line, "msg", ""), id) != NULL;
+}
+
+/* Times of one form sort as texts do. */
+static int put_wanted(const char *line, size_t len)
+{
+    _cleanup_json_ cJSON *j = NULL;
+    if (json_parse(&j, line, len, NULL) < 0 ||
+        (*wanted.from && strcmp(json_str(j, "ts", ""), wanted.from) < 0) ||
+        (wanted.trace && !is_about(j, wanted.trace)))
+        return CTL_OK;
+    return wanted.put(line, len);
+}
+
+static void want(const struct ctl_options *o)
+{
+    wanted.put = o->json ? put_raw : put_pretty;
+    wanted.trace = o->trace;
+    if (o->since_ms)
+        clock_rfc3339_at(wanted.from, (clock_wall_ms() - (int64_t)o->since_ms) * 1000);
+}
+
 int ctl_logs(const struct ctl_options *o, int argc, char **argv)
 {
+    bool some = o->trace || o->since_ms;
     char count[16];
-    (void)snprintf(count, sizeof count, "%u", o->lines);
+    want(o);
+    unsigned lines = some ? LINES_ALL : LINES_DEFAULT;
+    if (o->lines != CTL_LINES_UNSET)
+        lines = o->lines;
+    (void)snprintf(count, sizeof count, "%u", lines);
     const char *words[] = { "logs", argc > 1 ? argv[1] : "*", count, o->follow ? "follow" : NULL,
                             NULL };
-    return stream(words, o->json ? put_raw : put_pretty);
+    return stream(words, some ? put_wanted : wanted.put);
 }
 
 int ctl_events(const struct ctl_options *o, int argc, char **argv)

@@ -20,8 +20,8 @@ static ctl_run completion;
 static const struct command commands[] = {
     { "status", ctl_status, NULL, "jw", 0, 0, "[--json] [--watch]",
       "services, volumes, plugin, links; exit status 0 only when all is well" },
-    { "logs", ctl_logs, NULL, "jfn", 0, 1, "[-f] [-n N] [--json] [SERVICE]",
-      "the last lines of a service (init is PID 1 itself), or of all" },
+    { "logs", ctl_logs, NULL, "jfnts", 0, 1, "[-f] [-n N] [--trace ID] [--since 5m] [SERVICE]",
+      "the last lines of a service (init is PID 1 itself), or of all; those about one thing" },
     { "events", ctl_events, NULL, "", 0, 0, "", "each change from now on, a line of JSON" },
     { "start", ctl_service, NULL, "j", 1, 1, "SERVICE", "start a service" },
     { "stop", ctl_service, NULL, "j", 1, 1, "SERVICE", "stop a service" },
@@ -70,10 +70,11 @@ static int usage(const struct command *c)
 }
 
 static const struct option long_options[] = {
-    { "json", no_argument, NULL, 'j' },  { "follow", no_argument, NULL, 'f' },
-    { "watch", no_argument, NULL, 'w' }, { "verbose", no_argument, NULL, 'v' },
-    { "now", no_argument, NULL, 'N' },   { "lines", required_argument, NULL, 'n' },
-    { "help", no_argument, NULL, 'h' },  { 0 },
+    { "json", no_argument, NULL, 'j' },        { "follow", no_argument, NULL, 'f' },
+    { "watch", no_argument, NULL, 'w' },       { "verbose", no_argument, NULL, 'v' },
+    { "now", no_argument, NULL, 'N' },         { "lines", required_argument, NULL, 'n' },
+    { "trace", required_argument, NULL, 't' }, { "since", required_argument, NULL, 's' },
+    { "help", no_argument, NULL, 'h' },        { 0 },
 };
 
 static int take_option(struct ctl_options *o, int c)
@@ -102,6 +103,15 @@ static int take_option(struct ctl_options *o, int c)
         }
         o->lines = (unsigned)n;
         break;
+    case 't':
+        o->trace = optarg;
+        break;
+    case 's':
+        if (parse_duration_ms(optarg, &o->since_ms) < 0 || !o->since_ms) {
+            ctl_complain("--since: expected how long ago (90s, 5m, 1h), not '%s'", optarg);
+            return CTL_USAGE;
+        }
+        break;
     default:
         return CTL_USAGE;
     }
@@ -110,7 +120,7 @@ static int take_option(struct ctl_options *o, int c)
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct ctl_options o = { .lines = 100 };
+    struct ctl_options o = { .lines = CTL_LINES_UNSET };
     if (c->exec)
         return c->exec(argv);
     for (int x; (x = getopt_long(argc, argv, "jfwvn:hN", long_options, NULL)) != -1;) {

@@ -20,8 +20,7 @@ static void put_builds(const cJSON *status, const char *prepared)
     if (*prepared)
         (void)printf("run     %s\n", prepared);
     if (*loaded)
-        (void)printf("loaded  %s\n",
-                     strcmp(loaded, prepared) == 0 ? "what that run left" : loaded);
+        (void)printf("loaded  %s\n", strcmp(loaded, prepared) == 0 ? "what that run left" : loaded);
 }
 
 static int plugin_status(const struct ctl_options *o)

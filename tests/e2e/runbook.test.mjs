@@ -6,7 +6,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { startPod } from "./lib/pod.mjs";
 import { kubectl } from "./lib/tools.mjs";
-import { BIN, IS_ROOT, TOP, run } from "./lib/util.mjs";
+import { BIN, IS_ROOT, TOP, eventually, run } from "./lib/util.mjs";
 
 const text = fs.readFileSync(path.join(TOP, "docs/runbook.md"), "utf8");
 const commands = [...new Set([...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap((m) => m[1].trim().split("\n")))];
@@ -30,6 +30,11 @@ describe("in a pod", { skip: IS_ROOT ? false : "needs root for mounts" }, () => 
     pod = await startPod();
     await pod.ready();
     await pod.bridged();
+    // something to be followed
+    await pod.prompt(`please\n@@tool bash ${JSON.stringify({ command: "true", description: "Test" })}\n@@then\n@@text Done.`);
+    const { id } = await pod.request();
+    await pod.decide(id, "once");
+    await eventually("it is settled", () => pod.log.includes(`${id}: deciding`));
   });
   after(() => pod?.end());
 
@@ -37,10 +42,11 @@ describe("in a pod", { skip: IS_ROOT ? false : "needs root for mounts" }, () => 
   for (const line of inPod.filter((l) => !criteria.test(l) || process.env.CODEV_RUNBOOK_ALL))
     test(line, async () => {
       await pod.ready();
-      const script = line.replace(/^codevctl/, path.join(BIN, "codevctl")).replaceAll("/home/coder", pod.home).replace("backup /tmp", `backup ${pod.env.TMPDIR}`);
+      const script = line.replace(/^codevctl/, path.join(BIN, "codevctl")).replaceAll("/home/coder", pod.home).replaceAll("/tmp/slack-bridge-plugin.log", pod.env.CODEV_PLUGIN_LOG).replace("backup /tmp", `backup ${pod.env.TMPDIR}`);
       const { code, out, err } = await pod.exec("sh", ["-c", script]).ended;
       assert.ok(code === 0 || (code === 1 && /codevctl (status|doctor)/.test(line)), `${code}: ${out}${err}`);
       assert.ok(out || /reload|restart/.test(line), "it says something");
+      if (line.includes("--trace")) assert.match(out, /pending → deciding[^]*OpenCode took the decision|deciding → settled/, out);
     });
 });
 

@@ -95,6 +95,10 @@ static const char *const bad_frames[] = {
     "{\"type\":\"state.sync\",\"seq\":1,\"as_of_seq\":0,\"permissions\":[1],\"complete\":true}",
     "{\"type\":\"state.sync\",\"seq\":1,\"as_of_seq\":0,\"busy\":[{}],\"complete\":true}",
     "{\"type\":\"message.part.streamed\",\"seq\":1,\"session_id\":\"s\",\"content\":{}}",
+    "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\",\"trace_id\":5}",
+    "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\",\"trace_id\":\"4bf9\"}",
+    "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\","
+    "\"trace_id\":\"00000000000000000000000000000000\"}",
     "{\"type\":\"pong\",\"request_id\":5}",
     "{\"type\":\"hello\",\"protocol\":1,\"pod\":\"p\",\"instance\":\"i\",\"last_seq\":0}",
     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",

@@ -1,4 +1,4 @@
-/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/core */
+/* rooms: supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan supervisor/sandbox base/trace base/core */
 /* The ids in log lines: their form, how a service puts them, what PID 1 makes of them. */
 #include <check.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/trace.h"
+#include "base/trace/derive.h"
 #include "supervisor/init/logline.h"
 #include "tests/unit/run_suite.h"
 
@@ -80,6 +81,16 @@ START_TEST(a_new_trace_id_has_the_form_and_is_new)
 }
 END_TEST
 
+/* The plugin's tests have the same example. */
+START_TEST(a_trace_is_derived_from_the_id)
+{
+    struct trace_ids ids;
+    trace_derive("per_1", &ids);
+    ck_assert_str_eq(ids.trace_id, "51286eb77d463f8df03d44eb21920f1a");
+    ck_assert_str_eq(ids.span_id, "3abdb4b2d7241ed6");
+}
+END_TEST
+
 /* --- a service's lines --- */
 
 static char *line_of(void (*say)(void))
@@ -124,13 +135,49 @@ static void say_nothing_else(void)
 START_TEST(lines_carry_the_ids_of_what_they_are_about)
 {
     _cleanup_free_ char *text = line_of(say_nothing_else);
-    ck_assert_str_eq(text,
-                     "{\"level\":\"info\",\"msg\":\"inner\",\"trace_id\":\"" TRACE
-                     "\",\"request_id\":\"r-1\",\"session\":\"ses_inner\"}\n"
-                     "{\"level\":\"info\",\"msg\":\"outer\",\"request_id\":\"r-1\","
-                     "\"session\":\"ses_outer\"}\n"
-                     "{\"level\":\"info\",\"msg\":\"bare\"}\n");
+    ck_assert_str_eq(text, "{\"level\":\"info\",\"msg\":\"inner\",\"trace_id\":\"" TRACE
+                           "\",\"request_id\":\"r-1\",\"session\":\"ses_inner\"}\n"
+                           "{\"level\":\"info\",\"msg\":\"outer\",\"request_id\":\"r-1\","
+                           "\"session\":\"ses_outer\"}\n"
+                           "{\"level\":\"info\",\"msg\":\"bare\"}\n");
     ck_assert_ptr_null(log_id(LOG_SESSION));
+}
+END_TEST
+
+/* What is kept goes on without what it was copied from; a span is that of its own trace. */
+static void say_kept(void)
+{
+    char request[] = "r-7", trace[] = TRACE;
+    struct log_about *kept;
+    {
+        _log_about_ struct log_about about = {
+            .id = { [LOG_REQUEST_ID] = request, [LOG_TRACE_ID] = trace, [LOG_SPAN_ID] = PARENT },
+        };
+        log_enter(&about);
+        kept = log_keep();
+    }
+    memset(request, 'x', sizeof request - 1);
+    memset(trace, 'x', sizeof trace - 1);
+    _log_about_ struct log_about later = log_kept(kept);
+    log_enter(&later);
+    log_info("later");
+    _log_about_ struct log_about other = {
+        .id = { [LOG_TRACE_ID] = "51286eb77d463f8df03d44eb21920f1a" },
+    };
+    log_enter(&other);
+    log_info("other");
+    free(kept);
+}
+
+START_TEST(what_caused_it_is_known_later)
+{
+    _cleanup_free_ char *text = line_of(say_kept);
+    ck_assert_str_eq(text,
+                     "{\"level\":\"info\",\"msg\":\"later\",\"trace_id\":\"" TRACE
+                     "\",\"span_id\":\"" PARENT "\",\"request_id\":\"r-7\"}\n"
+                     "{\"level\":\"info\",\"msg\":\"other\","
+                     "\"trace_id\":\"51286eb77d463f8df03d44eb21920f1a\",\"request_id\":\"r-7\"}\n");
+    ck_assert_ptr_null(log_keep());
 }
 END_TEST
 
@@ -139,8 +186,12 @@ static void say_hostile(void)
     static char huge[400];
     memset(huge, 'a', sizeof huge - 1);
     _log_about_ struct log_about about = {
-        .id = { [LOG_TRACE_ID] = "4BF9", [LOG_SPAN_ID] = TRACE, [LOG_REQUEST_ID] = "a b",
-                [LOG_ENVELOPE_ID] = "x\ny", [LOG_SESSION] = "\"", [LOG_POD] = huge },
+        .id = { [LOG_TRACE_ID] = "4BF9",
+                [LOG_SPAN_ID] = TRACE,
+                [LOG_REQUEST_ID] = "a b",
+                [LOG_ENVELOPE_ID] = "x\ny",
+                [LOG_SESSION] = "\"",
+                [LOG_POD] = huge },
     };
     log_enter(&about);
     log_info("m");
@@ -238,7 +289,9 @@ int main(void)
     tcase_add_test(t, no_header_is_no_traceparent);
     tcase_add_test(t, a_new_trace_id_has_the_form_and_is_new);
     tcase_add_test(t, lines_carry_the_ids_of_what_they_are_about);
+    tcase_add_test(t, what_caused_it_is_known_later);
     tcase_add_test(t, what_is_no_id_is_left_out);
+    tcase_add_test(t, a_trace_is_derived_from_the_id);
     tcase_add_loop_test(t, ids_are_lifted_into_the_line, 0, (int)ARRAY_SIZE(lines));
     tcase_add_test(t, people_read_the_message_alone);
     tcase_add_test(t, the_envelope_has_its_bound);

@@ -15,6 +15,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/file.h"
+#include "base/core/log.h"
 #include "bridge/gateway/store/rows.h"
 #include "tests/unit/run_suite.h"
 
@@ -150,6 +151,46 @@ START_TEST(newer_schema_is_kept_aside)
     reopen();
     ck_assert_msg(note && strstr(note, "newer"), "%s", note);
     ck_assert_uint_eq(count_kept("gateway.db.newer-"), 1);
+    free(path);
+}
+END_TEST
+
+/* As a gateway of before left it. */
+START_TEST(the_audit_log_of_before_is_kept_and_gets_its_ids)
+{
+    static const char before[] = "ALTER TABLE audit DROP COLUMN trace_id;"
+                                 "ALTER TABLE audit DROP COLUMN cause_id;"
+                                 "PRAGMA user_version = 4";
+    ck_assert_int_eq(store_audit(store, "slack", "U1", "Ann", "old", "o", "d"), 0);
+    store_close(store);
+    store = NULL;
+    char *path = path_of("gateway.db");
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, before, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    reopen();
+    _log_about_ struct log_about about = {
+        .id = { [LOG_TRACE_ID] = "4bf92f3577b34da6a3ce929d0e0e4736", [LOG_ENVELOPE_ID] = "e-1" },
+    };
+    log_enter(&about);
+    ck_assert_int_eq(store_audit(store, "slack", "U1", "Ann", "new", "o", "d"), 0);
+    store_close(store);
+    store = NULL;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_prepare_v2(db,
+                           "SELECT group_concat(what || ':' || trace_id || ':' || cause_id) "
+                           "FROM (SELECT * FROM audit ORDER BY seq)",
+                           -1, &st, NULL),
+        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    ck_assert_str_eq((const char *)sqlite3_column_text(st, 0),
+                     "old::,new:4bf92f3577b34da6a3ce929d0e0e4736:e-1");
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    reopen();
     free(path);
 }
 END_TEST
@@ -539,6 +580,7 @@ int main(void)
     tcase_add_test(t, file_is_private);
     tcase_add_loop_test(t, damaged_file_is_kept_aside, 0, 3);
     tcase_add_test(t, newer_schema_is_kept_aside);
+    tcase_add_test(t, the_audit_log_of_before_is_kept_and_gets_its_ids);
     tcase_add_test(t, no_folder_means_memory);
     tcase_add_test(t, survives_a_kill_at_once);
     tcase_add_test(t, transactions_nest);

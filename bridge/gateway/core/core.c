@@ -5,7 +5,6 @@
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/private.h"
-#include "bridge/gateway/core/table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -328,8 +327,6 @@ void core_request_shown(struct core *core, const char *connector, const char *po
     int r = store_shown_put(core->store, connector, pod, request_id, (int)state);
     _request_about_ struct request_about about;
     request_about(&about, pod, request_id, NULL);
-    if (r >= 0)
-        log_info("request %s: %s shows it %s", request_id, connector, request_state_name(state));
     if (r < 0)
         log_warn("cannot store that %s shows %s: %s", connector, request_id, strerror(-r));
     crash_point("request.shown");

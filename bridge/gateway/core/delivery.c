@@ -215,14 +215,15 @@ static void replied(void *data, int error, const char *message, const char *sess
 {
     (void)session_id;
     struct delivery *d = data;
-    if (is_dead(d))
-        return;
     _request_about_ struct request_about about;
     request_about(&about, d->pod, d->id, NULL);
+    if (error == 0)
+        log_info("request %s: OpenCode took the decision", d->id);
+    if (is_dead(d))
+        return;
     if (error == 0 || error == -ENOENT)
         d->attempt++;
     if (error == 0) {
-        log_info("request %s: OpenCode took the decision", d->id);
         (void)store_request_accepted(d->core->store, d->pod, d->id);
         d->failures = 0;
         later(d, PHASE_CHECK, CONFIRM_MS);

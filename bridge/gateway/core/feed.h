@@ -56,7 +56,8 @@ struct way;
 /* `ops` must outlive the way; strings are copied. */
 int core_way_add(struct way **ret, struct core *core, enum way_kind kind, const char *pod,
                  const char *instance, const struct way_ops *ops, void *data);
-/* Of a WAY_BRIDGE: the run of codev-prepare (a trace id) after which the plugin was loaded. Copied. */
+/* Of a WAY_BRIDGE: the run of codev-prepare (a trace id) after which the plugin was loaded. Copied.
+ */
 void core_way_set_build(struct way *w, const char *prepare_id);
 /* Commands under way must have been answered (-ENOTCONN) before. NULL is fine. */
 void core_way_remove(struct way *w);

@@ -22,7 +22,7 @@ struct order {
     const char *what; /* "session.start", … */
     char *pod, *session_id, *directory, *by;
     struct log_about *ids; /* of what caused it; or NULL */
-    bool prompts; /* OpenCode shall begin to work */
+    bool prompts;          /* OpenCode shall begin to work */
     core_done_fn *done;
     void *data;
 };
@@ -166,12 +166,11 @@ static void start_done(void *data, int error, const char *message, const char *s
 
 /* Lines are about the turn that this prompt begins, when its id is known beforehand; it is left by
  * request_about_leave(). */
-static void prompt_about(struct request_about *a, const char *pod, const char *message_id,
-                         const char *session_id)
+static void prompt_about(struct request_about *a, const char *message_id, const char *session_id)
 {
     *a = (struct request_about){ 0 };
     if (message_id)
-        request_about(a, pod, message_id, session_id);
+        request_about(a, NULL, message_id, session_id);
     else
         log_enter(&a->about);
 }
@@ -186,7 +185,7 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
     if (!w)
         return 0;
     _request_about_ struct request_about about;
-    prompt_about(&about, w->pod, s->prompt ? s->message_id : NULL, NULL);
+    prompt_about(&about, s->prompt ? s->message_id : NULL, NULL);
     const char *dir = s->directory ? s->directory : core->settings->opencode_directory;
     bool own = strcmp(w->pod, core->settings->pod) == 0;
     if (!s->directory && !own)
@@ -259,7 +258,7 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
         return 0;
     int r = 0;
     _request_about_ struct request_about about;
-    prompt_about(&about, p->pod, p->message_id, p->session_id);
+    prompt_about(&about, p->message_id, p->session_id);
     struct order *o =
         order_for(core, "session.message", p->pod, p->session_id, p->actor, done, data, &r);
     if (!o)

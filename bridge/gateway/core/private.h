@@ -126,7 +126,8 @@ void delivery_kick(struct core *core, const char *pod);
 void delivery_free_all(struct core *core);
 
 /* ---- what log lines are about (about.c) ---- */
-/* Lines are about this request until the end of the block. `session_id` may be NULL. */
+/* Lines are about this request until the end of the block; `pod` and `session_id` may be NULL. What
+ * is given must outlive the block. */
 struct request_about {
     struct log_about about;
     struct trace_ids ids;

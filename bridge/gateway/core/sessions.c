@@ -253,7 +253,7 @@ static int status_row(void *data, const struct session_row *row)
         _request_about_ struct request_about about;
         turn_about(&about, t->f->core, row->pod, row->id);
         log_info("session %s: %s → %s", row->id, status_names[row->status],
-                  status_names[next.status]);
+                 status_names[next.status]);
     }
     return store_session_put(t->f->core->store, &next);
 }

@@ -6,6 +6,7 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
+#include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/requests.h"
@@ -266,8 +267,10 @@ static int pick(void *data, const struct inbound_item *row)
 
 static void work_one(struct slack *s, const char *kind, struct intake_item *i)
 {
+    char envelope[ENVELOPE_ID_SIZE]; /* the item may end before the worker does */
+    (void)snprintf(envelope, sizeof envelope, "%s", json_str(i->payload, ENVELOPE_KEY, ""));
     _log_about_ struct log_about about = {
-        .id = { [LOG_ENVELOPE_ID] = json_str(i->payload, ENVELOPE_KEY, NULL) },
+        .id = { [LOG_ENVELOPE_ID] = *envelope ? envelope : NULL },
     };
     log_enter(&about);
     crash_point("inbound.working");

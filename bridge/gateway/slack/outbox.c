@@ -2,6 +2,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "base/trace/derive.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox_item.h"
@@ -165,6 +166,22 @@ static void acknowledge(struct item *i)
         core_request_shown(i->o->s->core, CONNECTOR, i->place.pod, i->place.id, state_of(shown));
 }
 
+static void say_shown(const struct item *i)
+{
+    const char *shown = json_str(i->payload, "shown", "");
+    if (!*shown || !i->place.id)
+        return;
+    struct trace_ids ids;
+    trace_derive(i->place.id, &ids);
+    _log_about_ struct log_about about = {
+        .id = { [LOG_TRACE_ID] = ids.trace_id,
+                [LOG_SPAN_ID] = ids.span_id,
+                [LOG_POD] = i->place.pod },
+    };
+    log_enter(&about);
+    log_info("request %s: Slack shows it %s", i->place.id, shown);
+}
+
 /* Given up. A request whose last state can't be shown is not offered again for ever. */
 static void item_failed(struct item *i, const char *why)
 {
@@ -224,6 +241,7 @@ static void item_done(struct item *i, const char *channel, const char *ts)
         log_error("slack: cannot store that a message was delivered: %s", strerror(-r));
     crash_point("outbox.done");
     o->s->counts.delivered++;
+    say_shown(i);
     acknowledge(i);
     slack_problem(o->s, PROBLEM_POST, NULL);
     item_leave(i);

@@ -18,10 +18,14 @@ function textOf(line) {
   return line.json === undefined ? "" : JSON.stringify(line.json);
 }
 
+// By which a line is found: of its trace, its cause, its session.
+const IDS = ["trace_id", "caller_trace_id", "request_id", "envelope_id", "session"];
+const idsOf = (line) => IDS.map((name) => line[name] ?? "").join(" ").trim();
+
 function wanted(line) {
   const text = $("logs-filter").value.trim().toLowerCase();
   if ((RANK[line.level] ?? 1) < Number($("logs-level").value)) return false;
-  return !text || `${line.service} ${textOf(line)}`.toLowerCase().includes(text);
+  return !text || `${line.service} ${textOf(line)} ${idsOf(line)}`.toLowerCase().includes(text);
 }
 
 function element(line) {
@@ -30,7 +34,9 @@ function element(line) {
   time.title = line.ts;
   const who = service === "*" ? el("span", "service", line.service, " ") : "";
   const level = RANK[line.level] > 1 ? el("span", "level", line.level, " ") : "";
-  return el("p", `log ${line.level}`, time, " ", who, level, el("span", "msg", exact(textOf(line))));
+  const message = el("span", "msg", exact(textOf(line)));
+  if (idsOf(line)) message.title = idsOf(line);
+  return el("p", `log ${line.level}`, time, " ", who, level, message);
 }
 
 const following = () => $("logs-follow").checked;
