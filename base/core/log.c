@@ -87,8 +87,10 @@ struct log_about *log_keep(void)
     for (int f = 0; f < LOG_FIELD_MAX; f++)
         size += log_id((enum log_field)f) ? strlen(log_id((enum log_field)f)) + 1 : 0;
     struct log_about *kept = size ? calloc(1, sizeof *kept + size) : NULL;
+    if (!kept)
+        return NULL;
     char *at = (char *)(kept + 1);
-    for (int f = 0; kept && f < LOG_FIELD_MAX; f++) {
+    for (int f = 0; f < LOG_FIELD_MAX; f++) {
         const char *id = log_id((enum log_field)f);
         if (!id)
             continue;

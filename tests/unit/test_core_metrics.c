@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/core bridge/gateway/store base/metrics base/json base/core base/uvcontrol */
+/* rooms: bridge/gateway/core base/trace bridge/gateway/store base/metrics base/json base/core base/uvcontrol */
 /* What the core counts, and what it reads of what waits. */
 #include "tests/unit/core_helper.h"
 
