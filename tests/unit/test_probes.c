@@ -110,6 +110,29 @@ START_TEST(metrics_are_rendered)
 }
 END_TEST
 
+/* PID 1's words come from a configuration; whatever they hold, each is one label of one line. */
+START_TEST(hostile_names_stay_in_their_labels)
+{
+    static const char status[] =
+        "{\"ready\":false,\"services\":[{\"name\":\"x\\\"} 1\\ncodev_ready 1\\n#\",\"state\":\"ready\","
+        "\"notes\":{\"version\":7}},{\"name\":\"opencode\",\"notes\":{\"version\":\"1\\\\\\\"\\n\"}}],"
+        "\"volumes\":[{\"path\":\"/\\u0001\\\\\\n{a=\\\"b\\\"}\",\"ok\":true}]}";
+    _cleanup_json_ cJSON *j = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    ck_assert_int_eq(json_parse(&j, status, sizeof status - 1, NULL), 0);
+    metrics_render(j, &out);
+    static const char *const want[] = {
+        "\ncodev_ready 0\n",
+        "\ncodev_service_up{service=\"x\\\"} 1\\ncodev_ready 1\\n#\"} 1\n",
+        "\ncodev_opencode_info{version=\"1\\\\\\\"\\n\"} 1\n",
+        "\ncodev_volume_ok{path=\"/\001\\\\\\n{a=\\\"b\\\"}\"} 1\n",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+        ck_assert_msg(strstr(buf_str(&out), want[i]), "%s not in %s", want[i], buf_str(&out));
+    ck_assert_ptr_null(strstr(buf_str(&out), "\ncodev_ready 1"));
+}
+END_TEST
+
 static const struct {
     const char *note, *state; /* NULL: nothing is told */
 } plugin_notes[] = {
@@ -795,6 +818,7 @@ int main(void)
     tcase_add_loop_test(parts, verdicts_are_shown, 0, (int)ARRAY_SIZE(shown));
     tcase_add_loop_test(parts, a_bad_answer_keeps_the_old_verdict, 0, (int)ARRAY_SIZE(no_verdicts));
     tcase_add_test(parts, metrics_are_rendered);
+    tcase_add_test(parts, hostile_names_stay_in_their_labels);
     tcase_add_loop_test(parts, plugin_states_are_told, 0, ARRAY_SIZE(plugin_notes));
     tcase_add_loop_test(parts, checks_run_when_they_should, 0, (int)ARRAY_SIZE(scenarios));
     tcase_add_loop_test(parts, tables_are_judged, 0, (int)ARRAY_SIZE(tables));
