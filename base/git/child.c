@@ -37,14 +37,13 @@ static _Noreturn void child_main(int (*work)(void *, struct error *), void *arg,
 static int read_outcome(int fd, uint64_t deadline_ms, struct outcome *ret)
 {
     for (;;) {
-        uint64_t now = clock_mono_ms();
-        if (now >= deadline_ms)
-            return -ETIMEDOUT;
-        uint64_t left = deadline_ms - now;
+        uint64_t now = clock_mono_ms(), left = deadline_ms > now ? deadline_ms - now : 0;
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
         if (n < 0 && errno != EINTR)
             return -errno;
+        if (n <= 0 && left == 0)
+            return -ETIMEDOUT;
         if (n <= 0)
             continue;
         ssize_t got = read(fd, ret, sizeof *ret);
@@ -52,8 +51,8 @@ static int read_outcome(int fd, uint64_t deadline_ms, struct outcome *ret)
     }
 }
 
-int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t deadline_ms,
-                  const int close_in_child[2], struct error *e)
+int gitrepo_job_start(struct gitrepo_job *job, int (*work)(void *arg, struct error *e), void *arg,
+                      const int close_in_child[2], struct error *e)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -65,12 +64,19 @@ int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t d
         return error_set_errno(e, -errno, "cannot fork");
     if (pid == 0)
         child_main(work, arg, out, self, close_in_child);
-    (void)close(TAKE_FD(out));
+    *job = (struct gitrepo_job){ .pid = pid, .fd = TAKE_FD(in) };
+    return 0;
+}
+
+int gitrepo_job_end(struct gitrepo_job *job, uint64_t deadline_ms, struct error *e)
+{
+    _cleanup_fd_ int in = TAKE_FD(job->fd);
     struct outcome outcome;
     int r = read_outcome(in, deadline_ms, &outcome), status = 0;
-    (void)kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    (void)kill(job->pid, SIGKILL);
+    while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
         ;
+    *job = GITREPO_JOB_NONE;
     if (r == -ETIMEDOUT)
         return error_set(e, r, "git took longer than it may");
     if (r < 0)
@@ -80,4 +86,12 @@ int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t d
     if (outcome.result < 0 && e)
         *e = outcome.error;
     return outcome.result;
+}
+
+int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t deadline_ms,
+                  const int close_in_child[2], struct error *e)
+{
+    struct gitrepo_job job;
+    int r = gitrepo_job_start(&job, work, arg, close_in_child, e);
+    return r < 0 ? r : gitrepo_job_end(&job, deadline_ms, e);
 }

@@ -131,7 +131,10 @@ static int credentials(git_credential **out, const char *url, const char *user, 
         git_error_set_str(GIT_ERROR_HTTP, "the token is sent over https only");
         return GIT_EAUTH;
     }
-    git_error_set_str(GIT_ERROR_HTTP, "the remote wants credentials: set plugin.token_file");
+    char text[120];
+    (void)snprintf(text, sizeof text, "the remote wants credentials: set %s",
+                   remote->setting ? remote->setting : "plugin.token_file");
+    git_error_set_str(GIT_ERROR_HTTP, text);
     return GIT_EAUTH;
 }
 
@@ -149,6 +152,15 @@ static int transfer(const git_indexer_progress *stats, void *payload)
         log_info("%s: resolved %u of %u deltas", p->name, stats->indexed_deltas,
                  stats->total_deltas);
     return 0;
+}
+
+int gitrepo_remote_by_url(git_repository *repo, const char *url, git_remote **ret)
+{
+    git_remote_create_options options;
+    (void)git_remote_create_options_init(&options, GIT_REMOTE_CREATE_OPTIONS_VERSION);
+    options.repository = repo;
+    options.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
+    return git_remote_create_with_opts(ret, url, &options);
 }
 
 void gitrepo_callbacks(git_remote_callbacks *callbacks, struct gitrepo_progress *progress)

@@ -21,9 +21,25 @@ struct gitrepo_remote {
     const char *token;     /* https: the password of user x-access-token; never sent otherwise */
     const char *key_file;  /* ssh: private key without a pass phrase */
     const char *ca_file;   /* PEM; NULL: the system's */
+    const char *setting;   /* where people set the token, for messages; NULL: plugin.token_file */
     uint64_t deadline_ms;  /* clock_mono_ms() */
     int close_in_child[2]; /* descriptors that the child must not keep (locks); -1: none */
 };
+
+/* A child that works beside us; its crash costs nothing, and it ends with us. */
+struct gitrepo_job {
+    int pid, fd; /* the descriptor becomes readable when the child has ended or is done */
+};
+#define GITREPO_JOB_NONE ((struct gitrepo_job){ .pid = -1, .fd = -1 })
+/* 0 or -errno with `e`. */
+int gitrepo_job_start(struct gitrepo_job *job, int (*work)(void *arg, struct error *e), void *arg,
+                      const int close_in_child[2], struct error *e);
+/* Returns what `work` returned, with its error; waits for it until `deadline_ms` (0: not at all).
+ * -ETIMEDOUT when it was killed at the deadline, -EIO when it crashed. */
+int gitrepo_job_end(struct gitrepo_job *job, uint64_t deadline_ms, struct error *e);
+/* Both at once. */
+int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t deadline_ms,
+                  const int close_in_child[2], struct error *e);
 
 /* Clones into `path`, which must not be there, or be an empty folder. The clone is made in a
  * sibling folder, synced, and renamed into place: after a crash `path` is a whole checkout or as

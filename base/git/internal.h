@@ -1,6 +1,7 @@
 /* Shared by the files of this room only. */
 #pragma once
 
+#include "base/core/cleanup.h"
 #include "base/git/git.h"
 
 #include <git2.h>
@@ -26,7 +27,27 @@ struct gitrepo_progress {
 };
 void gitrepo_callbacks(git_remote_callbacks *callbacks, struct gitrepo_progress *progress);
 
-/* Runs `work(arg, e)` in a child until `deadline_ms`; returns what it returned, with its error.
- * -ETIMEDOUT when it was killed at the deadline, -EIO when it crashed. */
-int gitrepo_child(int (*work)(void *arg, struct error *e), void *arg, uint64_t deadline_ms,
-                  const int close_in_child[2], struct error *e);
+/* By the configured URL only, not by what .git/config may make of it. libgit2's error code. */
+int gitrepo_remote_by_url(git_repository *repo, const char *url, git_remote **ret);
+
+/* libgit2's objects by scope. */
+#define CLEANUP_GIT(type)                                                                          \
+    static inline void type##_freep(type **p)                                                      \
+    {                                                                                              \
+        if (*p)                                                                                    \
+            type##_free(*p);                                                                       \
+    }
+CLEANUP_GIT(git_repository)
+CLEANUP_GIT(git_reference)
+CLEANUP_GIT(git_remote)
+CLEANUP_GIT(git_object)
+CLEANUP_GIT(git_blob)
+CLEANUP_GIT(git_commit)
+CLEANUP_GIT(git_diff)
+CLEANUP_GIT(git_tree)
+CLEANUP_GIT(git_tree_entry)
+CLEANUP_GIT(git_revwalk)
+CLEANUP_GIT(git_signature)
+CLEANUP_GIT(git_status_list)
+CLEANUP_GIT(git_annotated_commit)
+#define _cleanup_git_(type) _cleanup_(type##_freep)

@@ -10,22 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* libgit2's objects by scope. */
-#define CLEANUP_GIT(type)                                                                          \
-    static inline void type##_freep(type **p)                                                      \
-    {                                                                                              \
-        if (*p)                                                                                    \
-            type##_free(*p);                                                                       \
-    }
-CLEANUP_GIT(git_repository)
-CLEANUP_GIT(git_reference)
-CLEANUP_GIT(git_remote)
-CLEANUP_GIT(git_object)
-CLEANUP_GIT(git_tree_entry)
-CLEANUP_GIT(git_status_list)
-CLEANUP_GIT(git_annotated_commit)
-#define _cleanup_git_(type) _cleanup_(type##_freep)
-
 struct update {
     const char *path;
     const struct gitrepo_remote *remote;
@@ -133,11 +117,7 @@ static int open_remote(struct update *u, git_remote **ret)
 {
     if (!u->remote->url || !*u->remote->url)
         return git_remote_lookup(ret, u->repo, "origin");
-    git_remote_create_options options;
-    (void)git_remote_create_options_init(&options, GIT_REMOTE_CREATE_OPTIONS_VERSION);
-    options.repository = u->repo;
-    options.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
-    return git_remote_create_with_opts(ret, u->remote->url, &options);
+    return gitrepo_remote_by_url(u->repo, u->remote->url, ret);
 }
 
 static int fetch(struct update *u, struct error *e)
