@@ -60,6 +60,11 @@ static const char *const migrations[] = {
     /* 5 */
     "ALTER TABLE audit ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE audit ADD COLUMN cause_id TEXT NOT NULL DEFAULT '';",
+    /* 6 */
+    "CREATE TABLE milestones (pod TEXT NOT NULL, session_id TEXT NOT NULL, kind TEXT NOT NULL,"
+    " ref TEXT NOT NULL, time_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (pod, session_id, kind, ref)) WITHOUT ROWID;"
+    "CREATE INDEX requests_by_root ON requests (pod, root_session_id, created_ms);",
 };
 
 static int user_version(struct store *s)
@@ -72,6 +77,12 @@ static int user_version(struct store *s)
     int version = rc == SQLITE_ROW ? sqlite3_column_int(st, 0) : store_errno(rc);
     sqlite3_finalize(st);
     return version;
+}
+
+int store_schema(struct store *s)
+{
+    int version = user_version(s);
+    return version < 0 || (size_t)version == ARRAY_SIZE(migrations) ? version : -EPROTO;
 }
 
 int store_migrate(struct store *s)

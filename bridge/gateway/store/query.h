@@ -63,3 +63,5 @@ int store_errno(int rc);
 
 /* Brings a database to the newest schema. 0, -EPROTO when it is of a newer program, -errno. */
 int store_migrate(struct store *s);
+/* Its version; -EPROTO when that is another one than ours, -errno. */
+int store_schema(struct store *s);

@@ -2,6 +2,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/store/history.h"
 #include "bridge/gateway/store/query.h"
 
 #include <errno.h>
@@ -223,6 +224,19 @@ int store_request_each_unshown(struct store *s, const char *connector, int settl
                                        "h.pod = r.pod AND h.id = r.id AND h.state >= ?) "
                                        "ORDER BY created_ms, id",
                         "ilsi", settled_state, settled_since_ms, connector, settled_state);
+    return r < 0 ? r : request_walk(&q, fn, data);
+}
+
+int store_session_requests(struct store *s, const char *pod, const char *root_id, int max,
+                           store_request_fn *fn, void *data)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s,
+                        REQUEST_SELECT "WHERE r.pod = ?1 AND r.root_session_id = ?2 AND r.id IN "
+                                       "(SELECT id FROM requests WHERE pod = ?1 AND "
+                                       "root_session_id = ?2 ORDER BY created_ms DESC, id DESC "
+                                       "LIMIT ?3) ORDER BY created_ms, id",
+                        "ssi", pod, root_id, max);
     return r < 0 ? r : request_walk(&q, fn, data);
 }
 

@@ -95,6 +95,10 @@ void store_forget(struct store *s)
     (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - DAY_MS);
     (void)query_run(s, "DELETE FROM seen WHERE changed_ms < ? AND thread <> ''", "l", rows);
     (void)query_run(s, "DELETE FROM bridges WHERE seen_ms < ?", "l", rows);
+    (void)query_run(s,
+                    "DELETE FROM milestones WHERE time_ms < ? AND NOT EXISTS (SELECT 1 FROM "
+                    "sessions s WHERE s.pod = milestones.pod AND s.id = milestones.session_id)",
+                    "l", rows);
     (void)query_run(s, "DELETE FROM requests WHERE settled_ms > 0 AND settled_ms < ?", "l", rows);
     (void)query_run(s,
                     "DELETE FROM shown WHERE NOT EXISTS (SELECT 1 FROM requests r WHERE "
