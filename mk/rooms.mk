@@ -6,7 +6,7 @@ ROOMS := base/core base/metrics base/trace base/json base/yaml base/http base/se
 	supervisor/shell \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
-	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup bridge/sessions \
+	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup bridge/sessions bridge/state \
 	probes acceptance
 
 # Foreign libraries, a room each.
@@ -23,7 +23,7 @@ LIBS_bridge/gateway/store := -lsqlite3 -lpthread
 LIBS_bridge/gateway/slack := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
-PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup codev-sessions
+PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup codev-sessions codev-state
 ROOMS_codev-init    := supervisor/init supervisor/cgroup supervisor/volumes supervisor/plan \
 	supervisor/sandbox base/core
 ROOMS_codev-config  := supervisor/config supervisor/plan supervisor/profile supervisor/sandbox \
@@ -36,6 +36,7 @@ ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
 	base/http base/server base/ws base/uvcontrol base/json base/metrics base/trace base/core
 ROOMS_codev-sessions := bridge/sessions base/opencode base/http base/json base/core
 ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core
+ROOMS_codev-state   := bridge/state bridge/gateway/store supervisor/sandbox base/git base/yaml base/core
 ROOMS_codev-probes  := probes base/http base/server base/ws base/uvcontrol base/json base/metrics base/core
 ROOMS_codev-accept  := acceptance supervisor/volumes base/opencode base/http base/json base/core
 

@@ -23,6 +23,7 @@ const struct secret_spec secret_table[] = {
       .state_file = "opencode-password",
       .readers = SECRET_FOR_GATEWAY | SECRET_FOR_PROBES | SECRET_FOR_OPENCODE_ENV },
     { .name = "CODEV_GIT_TOKEN", .readers = SECRET_FOR_PREPARE },
+    { .name = "CODEV_STATE_TOKEN", .readers = SECRET_FOR_STATE },
     { .name = "GITHUB_TOKEN", .readers = SECRET_FOR_GATEWAY },
     { .name = "NTFY_TOPIC", .readers = SECRET_FOR_GATEWAY },
     { .name = "DISCORD_WEBHOOK_URL", .readers = SECRET_FOR_GATEWAY },

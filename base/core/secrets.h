@@ -18,6 +18,7 @@ enum secret_for {
     SECRET_FOR_OPENCODE = 1 << 2, /* by pipe: its bridge plugin reads it */
     SECRET_FOR_OPENCODE_ENV = 1 << 3,
     SECRET_FOR_PREPARE = 1 << 4,
+    SECRET_FOR_STATE = 1 << 5,
 };
 
 struct secret_spec {

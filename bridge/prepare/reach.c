@@ -3,7 +3,7 @@
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
-#include "bridge/prepare/confine.h"
+#include "supervisor/sandbox/confine.h"
 
 #include <errno.h>
 #include <limits.h>

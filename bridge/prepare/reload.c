@@ -6,7 +6,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/json/json.h"
-#include "bridge/prepare/confine.h"
+#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/npm.h"
 #include "bridge/prepare/package.h"
 #include "bridge/prepare/stamp.h"

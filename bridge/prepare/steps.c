@@ -4,7 +4,7 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
-#include "bridge/prepare/confine.h"
+#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/lock.h"
 #include "bridge/prepare/npm.h"
 

@@ -6,7 +6,7 @@
 #include "base/core/control.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
-#include "bridge/prepare/confine.h"
+#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/npm_env.h"
 
 #include <errno.h>

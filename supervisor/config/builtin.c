@@ -7,7 +7,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/secrets.h"
 
-enum { PROBES, GATEWAY, PREPARE, OPENCODE, WATCH, BUILTINS };
+enum { PROBES, GATEWAY, STATE, PREPARE, OPENCODE, WATCH, BUILTINS };
 #define ON(i) (1U << (i))
 
 /* In this order they are started; what need not wait comes first. */
@@ -20,6 +20,12 @@ static const struct builtin builtins[] = {
                       STOP_ORDER_FIRST, /* it tells the chats, and needs OpenCode for it */
                   .gates_ready = 1,
                   .secret_readers = SECRET_FOR_GATEWAY },
+    [STATE] = { .name = "session-state",
+                .stop_order = STOP_ORDER_USER, /* after what it writes down */
+                .secret_readers = SECRET_FOR_STATE,
+                .handed = "git",
+                .handed_alone = true,
+                .when = "${gateway.state_repo}" },
     [PREPARE] = { .name = "prepare",
                   .stop_order = STOP_ORDER_USER,
                   .secret_readers = SECRET_FOR_PREPARE,
@@ -60,6 +66,10 @@ static const struct {
     { GATEWAY, OPT_HEALTH_INTERVAL, "5s" },
     { GATEWAY, OPT_STOP_GRACE, "8s" },
     { GATEWAY, OPT_SANDBOX, "gateway" },
+
+    { STATE, OPT_COMMAND, "$BIN/codev-state" },
+    { STATE, OPT_STOP_GRACE, "8s" },
+    { STATE, OPT_SANDBOX, "state" },
 
     { PREPARE, OPT_COMMAND, "$BIN/codev-prepare" },
     { PREPARE, OPT_TYPE, "oneshot" },
@@ -129,7 +139,10 @@ static const struct {
     { TALKS, "GATEWAY_WS=${GATEWAY_WS}" },
     { ON(GATEWAY), "CODEV_GATEWAY_LISTEN=${gateway.listen}" },
     { ON(GATEWAY), "CODEV_GATEWAY_PORT=${gateway.port}" },
-    { ON(GATEWAY), "CODEV_GATEWAY_STATE_REPO=${gateway.state_repo}" },
+    { ON(STATE), "CODEV_GATEWAY_STATE_REPO=${gateway.state_repo}" },
+    { ON(STATE), "CODEV_GATEWAY_STATE_BRANCH=${gateway.state_branch}" },
+    { ON(STATE), "CODEV_GATEWAY_STATE_TOKEN_FILE=${gateway.state_token_file}" },
+    { ON(STATE), "CODEV_GATEWAY_STATE_CA_FILE=${gateway.state_ca_file}" },
     { ON(GATEWAY), "SLACK_CHANNEL_ID=${slack.channel}" },
     { ON(GATEWAY), "SLACK_ALLOWED_USERS=${slack.allowed_users}" },
     { ON(GATEWAY), "SLACK_ALLOW=${slack.allow}" },
@@ -172,6 +185,23 @@ int config_add_builtins(struct config *c)
         g->builtin = i;
     }
     return 0;
+}
+
+void config_drop_builtins(struct config *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->service_count; i++) {
+        struct group *g = c->services[i];
+        _cleanup_buf_ struct buf when = BUF_INIT;
+        const char *text = builtin_of(g)->when;
+        if (text)
+            config_expand(c, &c->top, text, &when);
+        if (!text || when.len)
+            c->services[kept++] = g;
+        else
+            config_group_free(g);
+    }
+    c->service_count = kept;
 }
 
 /* Options of which at most one counts: another one from the file puts the built-in one out. */

@@ -15,7 +15,9 @@ struct builtin {
     uint32_t gates_ready, gates_live;
     uint32_t secret_readers; /* enum secret_for */
     const char *handed;      /* a profile that it gets as a file; NULL: none */
-    bool handed_inside;      /* only where it has a sandbox itself */
+    bool handed_inside;      /* only where OpenCode has a sandbox */
+    bool handed_alone;       /* without OpenCode's beside it */
+    const char *when;        /* there is such a service only if this expands to something */
     bool agent_side; /* gets the env file's variables; the others only what cannot harm them */
 };
 

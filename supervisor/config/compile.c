@@ -266,7 +266,8 @@ static struct plan_list handed(struct compiler *k, const struct builtin *b)
     bool walled = strcmp(names[1], "none") != 0;
     if (!b->handed || (b->handed_inside && !walled) || !profile(k, b->handed))
         return (struct plan_list){ 0 };
-    bool both = !b->handed_inside && strcmp(names[0], names[1]) != 0 && profile(k, names[1]);
+    bool both = !b->handed_inside && !b->handed_alone && strcmp(names[0], names[1]) != 0 &&
+                profile(k, names[1]);
     return plan_writer_list(&k->w, names, both ? 2 : 1);
 }
 

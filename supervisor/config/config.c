@@ -34,7 +34,7 @@ static void group_release(struct group *g)
     free(g->name);
 }
 
-static void group_free(struct group *g)
+void config_group_free(struct group *g)
 {
     group_release(g);
     free(g);
@@ -44,11 +44,11 @@ void config_release(struct config *c)
 {
     group_release(&c->top);
     for (size_t i = 0; i < c->storage_count; i++)
-        group_free(c->storage[i]);
+        config_group_free(c->storage[i]);
     for (size_t i = 0; i < c->service_count; i++)
-        group_free(c->services[i]);
+        config_group_free(c->services[i]);
     for (size_t i = 0; i < c->profile_count; i++)
-        group_free(c->profiles[i]);
+        config_group_free(c->profiles[i]);
     env_file_release(&c->env_file);
     buf_release(&c->errors);
     buf_release(&c->warnings);

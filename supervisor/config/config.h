@@ -106,6 +106,7 @@ struct group *config_profile(const struct config *c, const char *name);
 /* New, empty ones, added at the end. NULL: no memory, or too many (an error is added). */
 struct group *config_add_service(struct config *c, const char *name, unsigned line);
 struct group *config_add_storage(struct config *c, unsigned line);
+void config_group_free(struct group *g);
 struct group *config_add_profile(struct config *c, const char *name, unsigned line);
 
 /* `text` with $HOME and the other names of expand.c put in; `g` is the group it is for. */
@@ -113,7 +114,9 @@ void config_expand(const struct config *c, const struct group *g, const char *te
                    struct buf *out);
 
 /* The parts of config_load(), in order; each adds its errors to `c`. 0 or -ENOMEM. */
-int config_add_builtins(struct config *c);  /* the built-in services, empty */
-int config_read_file(struct config *c);     /* YAML */
+int config_add_builtins(struct config *c); /* the built-in services, empty */
+int config_read_file(struct config *c);    /* YAML */
+/* Takes out those that the settings want not. When the top level is complete. */
+void config_drop_builtins(struct config *c);
 int config_fill_builtins(struct config *c); /* what the file left open in them */
 void config_check(struct config *c);        /* what concerns more than one value */

@@ -172,6 +172,16 @@ static void put_slack_api(const struct config *c, const struct group *g, struct 
     buf_puts(out, *url ? url : "https://slack.com/api/");
 }
 
+/* Of a repository on a volume; else nothing. */
+static void put_repo_path(const struct config *c, const struct group *g, struct buf *out)
+{
+    static const char scheme[] = "file://";
+    const char *url = value_text(&c->top, OPT_GATEWAY_STATE_REPO);
+    (void)g;
+    if (strncmp(url, scheme, sizeof scheme - 1) == 0)
+        buf_puts(out, url + sizeof scheme - 1);
+}
+
 static void put_tmp(const struct config *c, const struct group *g, struct buf *out)
 {
     (void)c;
@@ -233,6 +243,7 @@ static const struct name names[] = {
     { "STORAGE_POLICY", put_policy },
     { "SLACK_API", put_slack_api },
     { "RESTART", put_restart },
+    { "REPO_PATH", put_repo_path },
     { "PLUGIN_TIMEOUT_MS", put_plugin_timeout },
     { "PREPARE_TIMEOUT", put_prepare_timeout },
 };

@@ -179,6 +179,7 @@ static int fill_all(struct config *c)
         r = fill_defaults(c, c->storage[i]);
         trim_path(c->storage[i], OPT_STORAGE_PATH);
     }
+    config_drop_builtins(c);
     if (r == 0)
         r = config_fill_builtins(c);
     if (r == 0)

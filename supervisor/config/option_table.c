@@ -203,11 +203,38 @@ const struct setting option_table[] = {
                            .help = "Port of the gateway: web page, HTTP API, bridge." },
     [OPT_GATEWAY_STATE_REPO] = { .key = "gateway.state_repo",
                                  .variable = "CODEV_GATEWAY_STATE_REPO",
-                                 .type = OPTION_PATH,
+                                 .type = OPTION_URL,
+                                 .words = "https|http|ssh|git|file",
                                  .empty = true,
                                  .guarded = true,
                                  .fallback = "",
-                                 .help = "Git repository for checkpoints of the sessions." },
+                                 .help = "Git repository to which the state of each session is "
+                                         "committed at its milestones "
+                                         "([session-state.md](session-state.md)). Empty: none, "
+                                         "and no service for it." },
+    [OPT_GATEWAY_STATE_BRANCH] = { .key = "gateway.state_branch",
+                                   .variable = "CODEV_GATEWAY_STATE_BRANCH",
+                                   .type = OPTION_TEXT,
+                                   .guarded = true,
+                                   .fallback = "main",
+                                   .help = "Its branch." },
+    [OPT_GATEWAY_STATE_TOKEN_FILE] = { .key = "gateway.state_token_file",
+                                       .variable = "CODEV_GATEWAY_STATE_TOKEN_FILE",
+                                       .type = OPTION_PATH,
+                                       .empty = true,
+                                       .guarded = true,
+                                       .fallback = "",
+                                       .help =
+                                           "File with a token that may push there over https, "
+                                           "or with a private ssh key. Also `CODEV_STATE_TOKEN` "
+                                           "(or `CODEV_STATE_TOKEN_FILE`)." },
+    [OPT_GATEWAY_STATE_CA_FILE] = { .key = "gateway.state_ca_file",
+                                    .variable = "CODEV_GATEWAY_STATE_CA_FILE",
+                                    .type = OPTION_PATH,
+                                    .empty = true,
+                                    .guarded = true,
+                                    .fallback = "",
+                                    .help = "Certificates to trust for it, beside the system's." },
     [OPT_GATEWAY_URL] = { .variable = "GATEWAY_URL",
                           .type = OPTION_URL,
                           .words = "http|https",
@@ -579,8 +606,8 @@ const struct setting option_table[] = {
                       .type = OPTION_NAME,
                       .fallback = "none",
                       .help =
-                          "Sandbox profile: `none`, `agent`, `commands`, `build`, `gateway`, `probes`, or one of "
-                          "your own." },
+                          "Sandbox profile: `none`, `agent`, `commands`, `build`, `gateway`, `probes`, "
+                          "`state`, `git`, or one of your own." },
     [OPT_CRITICAL] = { .scope = SCOPE_SERVICE,
                        .key = "critical",
                        .type = OPTION_FLAG,

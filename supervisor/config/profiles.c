@@ -13,7 +13,7 @@
 #define LIKE_DEPTH 8
 #define PLACES_MAX 128 /* of one list, with what stands for several taken apart */
 
-enum { AGENT, COMMANDS, BUILD, GATEWAY, PROBES, BUILTINS };
+enum { AGENT, COMMANDS, BUILD, GATEWAY, PROBES, STATE, GIT, BUILTINS };
 
 static const char *const builtins[] = {
     [AGENT] = "agent",       /* OpenCode, and all that it runs */
@@ -21,6 +21,8 @@ static const char *const builtins[] = {
     [BUILD] = "build",       /* npm, and what it runs */
     [GATEWAY] = "gateway",   /* codev-gateway */
     [PROBES] = "probes",     /* codev-probes */
+    [STATE] = "state",       /* codev-state */
+    [GIT] = "git",           /* what of it speaks with the remote */
 };
 _Static_assert(ARRAY_SIZE(builtins) == BUILTINS, "a name for every built-in profile");
 
@@ -109,7 +111,6 @@ static const struct {
     { GATEWAY, OPT_PROFILE_EXEC, "$LOADER" },
     { GATEWAY, OPT_PROFILE_WRITE, "$STATE" },
     { GATEWAY, OPT_PROFILE_WRITE, "$RUNTIME/logins" },
-    { GATEWAY, OPT_PROFILE_WRITE, "${gateway.state_repo}" },
     { GATEWAY, OPT_PROFILE_WRITE, "/dev" },
     { GATEWAY, OPT_PROFILE_HIDDEN, "$SECRETS" },
     { GATEWAY, OPT_PROFILE_MAKE, "$RUNTIME/logins" },
@@ -131,6 +132,29 @@ static const struct {
     { PROBES, OPT_PROFILE_CONTROL, "probe" },
     { PROBES, OPT_PROFILE_CONTROL, "report" },
     { PROBES, OPT_PROFILE_CONTROL, "status" },
+
+    /* It reads the gateway's database, for which SQLite makes a file beside it. */
+    { STATE, OPT_PROFILE_READ, "/" },
+    { STATE, OPT_PROFILE_READ, "${gateway.state_token_file}" },
+    { STATE, OPT_PROFILE_EXEC, "$BIN/" },
+    { STATE, OPT_PROFILE_EXEC, "$LOADER" },
+    { STATE, OPT_PROFILE_WRITE, "$STATE" },
+    { STATE, OPT_PROFILE_WRITE, "$REPO_PATH" },
+    { STATE, OPT_PROFILE_WRITE, "/dev" },
+    { STATE, OPT_PROFILE_HIDDEN, "$SECRETS" },
+    { STATE, OPT_PROFILE_MAKE, "$STATE/session-state" },
+    { STATE, OPT_PROFILE_CONTROL, "annotate" },
+
+    /* One layer more, around what reads what the remote sends. */
+    { GIT, OPT_PROFILE_READ, "/" },
+    { GIT, OPT_PROFILE_READ, "${gateway.state_token_file}" },
+    { GIT, OPT_PROFILE_WRITE, "$STATE/session-state" },
+    { GIT, OPT_PROFILE_WRITE, "$REPO_PATH" },
+    { GIT, OPT_PROFILE_WRITE, "/dev" },
+    { GIT, OPT_PROFILE_HIDDEN, "$STATE" },
+    { GIT, OPT_PROFILE_HIDDEN, "$RUNTIME" },
+    { GIT, OPT_PROFILE_HIDDEN, "$SECRETS" },
+    { GIT, OPT_PROFILE_HIDDEN, "$OPENCODE_DATA" },
 };
 
 int profiles_add_builtins(struct config *c)
@@ -247,6 +271,7 @@ static void add_secrets(const struct config *c, struct places *p)
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
         add_place(p, folders[i]);
     add_place(p, value_text(&c->top, OPT_PLUGIN_TOKEN_FILE));
+    add_place(p, value_text(&c->top, OPT_GATEWAY_STATE_TOKEN_FILE));
     for (char **v = environ; v && *v; v++)
         if (names_secret_file(*v))
             add_place(p, *v + strcspn(*v, "=") + 1);

@@ -124,6 +124,20 @@ static void put_links(const cJSON *status)
                  json_str_at(note, "opencode.way", "?"));
 }
 
+/* Where the states of the sessions go. */
+static void put_state(const cJSON *status)
+{
+    _cleanup_json_ cJSON *note = ctl_note(status, "session-state", "git");
+    if (!note)
+        return;
+    const char *reason = json_str(note, "reason", "");
+    (void)printf("states   %s%s%s, %s branch %s", json_str(note, "state", "?"), *reason ? ": " : "",
+                 reason, json_str(note, "remote", "?"), json_str(note, "branch", "?"));
+    if (json_int(note, "unpushed", 0) > 0)
+        (void)printf(", %lld commits not pushed", (long long)json_int(note, "unpushed", 0));
+    (void)putchar('\n');
+}
+
 /* What stands around OpenCode beside its sandbox, each with its state. */
 static void put_means(const cJSON *service)
 {
@@ -219,6 +233,7 @@ static void put_status(const cJSON *status)
     put_opencode(status);
     put_plugin(status);
     put_links(status);
+    put_state(status);
     put_sandbox(status);
     put_groups(status);
     if (json_int(status, "stdout_dropped", 0) > 0)

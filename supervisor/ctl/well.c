@@ -30,6 +30,18 @@ static bool links_are_well(const cJSON *status)
     return strcmp(json_str_at(note, "slack.state", ""), "failed") != 0;
 }
 
+/* A remote that is away comes back by itself; the others wait for a person. */
+static bool state_is_well(const cJSON *status)
+{
+    static const char *const bad[] = { "refused", "conflict", "failing" };
+    _cleanup_json_ cJSON *note = ctl_note(status, "session-state", "git");
+    const char *state = json_str(note, "state", "");
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        if (strcmp(state, bad[i]) == 0)
+            return false;
+    return true;
+}
+
 bool status_is_well(const cJSON *status)
 {
     const cJSON *s, *v;
@@ -42,5 +54,5 @@ bool status_is_well(const cJSON *status)
     cJSON_ArrayForEach (v, json_arr(status, "volumes"))
         if (!json_bool(v, "ok", false))
             return false;
-    return plugin_is_well(status) && links_are_well(status);
+    return plugin_is_well(status) && links_are_well(status) && state_is_well(status);
 }

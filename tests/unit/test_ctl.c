@@ -25,6 +25,10 @@
     "{\"name\":\"gateway\",\"state\":\"ready\",\"notes\":{\"links\":\"{\\\"slack\\\":{\\\"state\\\":" \
     "\\\"" state "\\\"}}\"}}"
 
+#define SESSION_STATE(state)                                                                           \
+    "{\"name\":\"session-state\",\"state\":\"running\",\"notes\":{\"git\":\"{\\\"state\\\":\\\"" state \
+    "\\\"}\"}}"
+
 static const struct {
     const char *status;
     bool well;
@@ -46,6 +50,11 @@ static const struct {
     { STATUS("true", PREPARE("missing"), ""), false },
     { STATUS("true", PREPARE("failed"), ""), false },
     { STATUS("true", GATEWAY("failed"), ""), false },
+    { STATUS("true", SESSION_STATE("current"), ""), true },
+    { STATUS("true", SESSION_STATE("away"), ""), true },
+    { STATUS("true", SESSION_STATE("refused"), ""), false },
+    { STATUS("true", SESSION_STATE("conflict"), ""), false },
+    { STATUS("true", SESSION_STATE("failing"), ""), false },
     { STATUS("true", OPENCODE(""), "{\"ok\":true},{\"ok\":false}"), false },
 };
 

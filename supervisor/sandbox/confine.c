@@ -1,4 +1,4 @@
-#include "bridge/prepare/confine.h"
+#include "supervisor/sandbox/confine.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/file.h"
