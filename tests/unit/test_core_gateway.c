@@ -278,6 +278,22 @@ START_TEST(held_session_of_another_is_told_too)
 }
 END_TEST
 
+START_TEST(gone_stays_gone_until_it_is_listed_again)
+{
+    status("ses_1", SESSION_BUSY, "", 1);
+    struct feed f = feed(2);
+    ck_assert_int_eq(core_feed_session_gone(&f, "ses_1"), 0);
+    /* The turn that was under way ends, badly. */
+    status("ses_1", SESSION_ERROR, "no such session", 3);
+    status("ses_1", SESSION_IDLE, "", 4);
+    ck_assert_int_eq(session_status("ses_1"), SESSION_GONE);
+    struct feed again = feed(5);
+    struct feed_session info = { .id = "ses_1", .title = "Back" };
+    ck_assert_int_eq(core_feed_session(&again, &info), 0);
+    ck_assert_int_eq(session_status("ses_1"), SESSION_IDLE);
+}
+END_TEST
+
 START_TEST(orders_need_a_session_and_a_way)
 {
     ck_assert_int_eq(core_session_message(core, POD, "ses_no", "hi", &ann, on_done, NULL), 0);
@@ -411,6 +427,7 @@ int main(void)
     tcase_add_test(t, bad_requests_and_decisions_are_refused);
     tcase_add_test(t, session_first_appears_with_its_author);
     tcase_add_test(t, held_session_of_another_is_told_too);
+    tcase_add_test(t, gone_stays_gone_until_it_is_listed_again);
     tcase_add_test(t, orders_need_a_session_and_a_way);
     tcase_add_test(t, accepted_but_never_begun_is_said);
     tcase_add_test(t, accepted_and_begun_is_not);

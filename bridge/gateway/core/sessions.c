@@ -236,9 +236,12 @@ static int status_row(void *data, const struct session_row *row)
     size_t n = text_cut(given, STATUS_TEXT_MAX);
     memcpy(text, given, n);
     text[n] = '\0';
-    /* The end of a turn comes after its error, often twice: what went wrong stays to be read. */
-    bool keeps = s->status == SESSION_IDLE && n == 0 &&
-                 (row->status == SESSION_ERROR || row->status == SESSION_IDLE);
+    /* The end of a turn comes after its error, often twice: what went wrong stays to be read. And
+     * the turn of a session that was deleted fails after that: it is gone all the same, until
+     * OpenCode lists it again. */
+    bool keeps = (s->status == SESSION_IDLE && n == 0 &&
+                  (row->status == SESSION_ERROR || row->status == SESSION_IDLE)) ||
+                 row->status == SESSION_GONE;
     if (!keeps) {
         next.status = (int)s->status;
         next.status_text = text;
