@@ -4,9 +4,9 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/prepare/closed.h"
-#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/npm_env.h"
 #include "bridge/prepare/npm_output.h"
+#include "supervisor/sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>

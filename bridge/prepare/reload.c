@@ -6,10 +6,10 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/json/json.h"
-#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/npm.h"
 #include "bridge/prepare/package.h"
 #include "bridge/prepare/stamp.h"
+#include "supervisor/sandbox/confine.h"
 
 #include <dirent.h>
 #include <errno.h>

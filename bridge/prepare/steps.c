@@ -4,9 +4,9 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
-#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/lock.h"
 #include "bridge/prepare/npm.h"
+#include "supervisor/sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #include "base/core/control.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
-#include "supervisor/sandbox/confine.h"
 #include "bridge/prepare/npm_env.h"
+#include "supervisor/sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>

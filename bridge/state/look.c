@@ -37,7 +37,7 @@ static int list_one(void *data, const char *pod, const char *id)
     return names_add(data, pod, id);
 }
 
-/* Writes it unless it is there already. 1: it was written. */
+/* Writes it unless it is there already. */
 static int write_file(const char *dir, const struct doc *d, const struct buf *text)
 {
     _cleanup_buf_ struct buf name = BUF_INIT;
@@ -55,7 +55,7 @@ static int write_file(const char *dir, const struct doc *d, const struct buf *te
     int r = file_mkdir_p(folder, 0700);
     if (r == 0)
         r = file_write_atomic(path, text->data, text->len, 0600);
-    return r < 0 ? r : 1;
+    return r;
 }
 
 static int put_one(struct store *s, const char *dir, const struct name *n)
@@ -68,23 +68,45 @@ static int put_one(struct store *s, const char *dir, const struct name *n)
     return r < 0 ? r : write_file(dir, &d, &text);
 }
 
-static int put_all(struct store *s, const char *dir, const struct names *changed, bool all,
-                   struct names *ret, struct error *e)
+static int put_all(struct store *s, const char *dir, const struct names *changed, struct names *ret,
+                   struct error *e)
 {
     int failed = 0;
     for (size_t i = 0; i < changed->count; i++) {
         const struct name *n = &changed->rows[i];
         int r = put_one(s, dir, n);
-        if (r == -ENOENT) /* a subagent's, or forgotten */
+        if (r == -ENOENT) /* its root is not known yet, or forgotten */
             continue;
         if (r < 0)
             failed = error_set_errno(e, r, "cannot write the state of session %.80s", n->id);
-        if (r != 0 || all)
-            r = names_add(ret, n->pod, n->id);
+        r = names_add(ret, n->pod, n->id);
         if (r == -ENOMEM)
             return error_set_errno(e, r, "cannot look at the sessions");
     }
     return failed;
+}
+
+struct comparing {
+    const struct names *seen;
+    size_t at; /* both are in order */
+    struct names now, *changed;
+};
+
+static int compare_one(void *data, const char *pod, const char *id, uint64_t print)
+{
+    struct comparing *c = data;
+    int r = names_add(&c->now, pod, id), order = 1;
+    if (r < 0)
+        return r;
+    c->now.rows[c->now.count - 1].print = print;
+    for (; c->at < c->seen->count; c->at++) {
+        const struct name *n = &c->seen->rows[c->at];
+        order = strcmp(n->pod, pod) ? strcmp(n->pod, pod) : strcmp(n->id, id);
+        if (order >= 0)
+            break;
+    }
+    bool same = order == 0 && c->seen->rows[c->at].print == print;
+    return same ? 0 : names_add(c->changed, pod, id);
 }
 
 static void close_store(struct store **s)
@@ -92,16 +114,27 @@ static void close_store(struct store **s)
     store_close(*s);
 }
 
-int look(const char *state_dir, const char *dir, int64_t since_ms, struct names *ret,
-         struct error *e)
+int look(const char *state_dir, const char *dir, struct names *seen, int64_t since_ms,
+         struct names *ret, struct error *e)
 {
     _cleanup_(names_release) struct names changed = { 0 };
     _cleanup_(close_store) struct store *s = NULL;
+    struct comparing c = { .seen = seen, .changed = &changed };
     int r = store_open_reader(&s, state_dir, e);
     if (r < 0)
         return r;
-    r = store_changed_each(s, since_ms, list_one, &changed);
+    r = store_print_each(s, compare_one, &c);
+    if (r == 0 && seen->count)
+        r = store_changed_each(s, since_ms, list_one, &changed);
     if (r < 0)
-        return error_set_errno(e, r, "cannot look at the sessions");
-    return put_all(s, dir, &changed, since_ms == 0, ret, e);
+        (void)error_set_errno(e, r, "cannot look at the sessions");
+    else
+        r = put_all(s, dir, &changed, ret, e);
+    if (r == 0) {
+        struct names old = *seen;
+        *seen = c.now;
+        c.now = old;
+    }
+    names_release(&c.now);
+    return r;
 }

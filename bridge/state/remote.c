@@ -108,8 +108,12 @@ void remote_pushed(struct remote *r, enum gitrepo_push push, int sent, uint64_t 
         return;
     }
     r->fetch = true;
-    if (++r->behind % BEHIND_MAX == 0)
-        rest(r, now_ms, random);
+    if (++r->behind % BEHIND_MAX)
+        return;
+    const struct error e = { .code = -EAGAIN,
+                             .message = "others are quicker each time, or a lock was left in it "
+                                        "(refs/heads/BRANCH.lock)" };
+    remote_failed(r, &e, now_ms, random);
 }
 
 void remote_failed(struct remote *r, const struct error *e, uint64_t now_ms, uint32_t random)

@@ -28,6 +28,7 @@
 #define RETRY_MAX_MS 300000
 #define REMOTE_MS    60000 /* for one fetch or push */
 #define LAST_MS      3000  /* for the last push, at the end */
+#define LOCK_MS      5000  /* for one that ends just now */
 #define TIDY_COMMITS 500   /* then it is looked whether objects should be packed */
 
 struct state {
@@ -38,6 +39,7 @@ struct state {
     uint64_t looked_ms, full_ms; /* when that was */
     int64_t since_ms;            /* wall clock of the last look */
     bool full;                   /* look at everything */
+    struct names seen;           /* as they were at the last look */
     struct names names;          /* may have something to commit */
     unsigned failures;           /* local ones in a row */
     char local[480];             /* the reason */
@@ -146,10 +148,12 @@ static void look_now(struct state *x)
     struct error e = ERROR_INIT;
     if (now - x->full_ms >= FULL_MS)
         x->full = true;
-    int64_t since = x->full ? 0 : (wall < x->since_ms ? wall : x->since_ms) - OVERLAP_MS;
+    int64_t since = (wall < x->since_ms ? wall : x->since_ms) - OVERLAP_MS;
+    if (x->full)
+        names_release(&x->seen);
     x->look_ms = UINT64_MAX;
     x->looked_ms = now;
-    int r = look(x->s->state_dir, x->s->dir, since, &x->names, &e);
+    int r = look(x->s->state_dir, x->s->dir, &x->seen, since, &x->names, &e);
     if (r == -ENOENT || r == -EPROTO) /* the gateway has yet to make it: it is watched */
         return;
     if (r < 0) {
@@ -347,7 +351,7 @@ static int take_lock(struct state *x, struct error *e)
     x->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (x->lock < 0)
         return error_set_errno(e, -errno, "cannot open %s", path);
-    for (uint64_t end = clock_mono_ms() + 10000; flock(x->lock, LOCK_EX | LOCK_NB) < 0;) {
+    for (uint64_t end = clock_mono_ms() + LOCK_MS; flock(x->lock, LOCK_EX | LOCK_NB) < 0;) {
         if (errno != EWOULDBLOCK || clock_mono_ms() >= end)
             return error_set_errno(e, -errno, "another codev-state works in %s", x->s->dir);
         (void)poll(NULL, 0, 100);
@@ -396,6 +400,7 @@ int run(struct settings *s, struct error *e)
             (void)error_set_errno(e, r, "cannot wait");
     }
     names_release(&x.names);
+    names_release(&x.seen);
     const int fds[] = { x.lock, x.signals, x.watch };
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         if (fds[i] >= 0)

@@ -219,11 +219,13 @@ static const char *file_of(const char *id)
     return path;
 }
 
+static struct names seen;
+
 static int look_since(int64_t since_ms, struct names *names)
 {
     char own[260];
     (void)snprintf(own, sizeof own, "%s/own", folder);
-    return look(folder, own, since_ms, names, &e);
+    return look(folder, own, &seen, since_ms, names, &e);
 }
 
 START_TEST(what_changed_is_written_and_nothing_else)
@@ -232,32 +234,59 @@ START_TEST(what_changed_is_written_and_nothing_else)
     struct stat before, after;
     add_session("ses_1", "", "Test", SESSION_IDLE);
     add_session("ses_2", "ses_1", "child", SESSION_IDLE);
-    ck_assert_int_eq(look_since(0, &names), 0);
-    ck_assert_uint_eq(names.count, 1);
-    ck_assert_str_eq(names.rows[0].id, "ses_1");
+    add_session("ses_0", "", "Other", SESSION_IDLE);
+    ck_assert_int_eq(look_since(1, &names), 0); /* all, at first */
+    ck_assert_uint_eq(names.count, 2);
     names_release(&names);
     ck_assert_int_eq(stat(file_of("ses_1"), &before), 0);
+    ck_assert_int_eq(access(file_of("ses_0"), F_OK), 0);
     ck_assert_int_lt(access(file_of("ses_2"), F_OK), 0);
-    ck_assert_int_eq(look_since(1, &names), 0); /* the same: not written */
+    ck_assert_int_eq(look_since(1, &names), 0);
     ck_assert_uint_eq(names.count, 0);
-    ck_assert_int_eq(stat(file_of("ses_1"), &after), 0);
-    ck_assert_uint_eq(before.st_ino, after.st_ino);
+    /* OpenCode's times stay as they are, all the same it is another title. */
     add_session("ses_1", "", "Another title", SESSION_IDLE);
     ck_assert_int_eq(look_since(1, &names), 0);
     ck_assert_uint_eq(names.count, 1);
+    ck_assert_str_eq(names.rows[0].id, "ses_1");
     names_release(&names);
     ck_assert_int_eq(stat(file_of("ses_1"), &after), 0);
     ck_assert_uint_ne(before.st_ino, after.st_ino); /* another file: by rename */
-    ck_assert_int_eq(look_since(0, &names), 0);     /* all that there are */
-    ck_assert_uint_eq(names.count, 1);
+    add_session("ses_2", "ses_1", "child", SESSION_BUSY);
+    add_session("ses_3", "", "New", SESSION_IDLE);
+    ck_assert_int_eq(look_since(1, &names), 0);
+    ck_assert_uint_eq(names.count, 2);
     names_release(&names);
-    ck_assert_int_eq(look_since(1700000100001, &names), 0); /* nothing since */
-    ck_assert_uint_eq(names.count, 0);
+    ck_assert_int_eq(stat(file_of("ses_1"), &before), 0);
+    ck_assert_uint_eq(before.st_ino, after.st_ino); /* nothing that it tells of: not written */
     add_request("que_1", "ses_2", "ses_1", REQUEST_QUESTION, REQUEST_SETTLED, OUTCOME_ANSWERED,
                 1700000200000);
-    ck_assert_int_eq(look_since(1700000100001, &names), 0); /* but what was asked */
+    ck_assert_int_eq(look_since(1700000200001, &names), 0);
+    ck_assert_uint_eq(names.count, 0);
+    ck_assert_int_eq(look_since(1700000100001, &names), 0);
     ck_assert_uint_eq(names.count, 1);
     names_release(&names);
+    names_release(&seen);
+}
+END_TEST
+
+START_TEST(what_could_not_be_written_is_tried_again)
+{
+    struct names names = { 0 };
+    char own[260];
+    (void)snprintf(own, sizeof own, "%s/own", folder);
+    add_session("ses_1", "", "Test", SESSION_IDLE);
+    ck_assert_int_eq(file_write_atomic(own, "in the way", 10, 0600), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_lt(look_since(1, &names), 0);
+        ck_assert_ptr_nonnull(strstr(e.message, "ses_1"));
+        ck_assert_uint_eq(names.count, 1); /* its commit is another matter */
+        names_release(&names);
+    }
+    ck_assert_int_eq(unlink(own), 0);
+    ck_assert_int_eq(look_since(1, &names), 0);
+    ck_assert_int_eq(access(file_of("ses_1"), F_OK), 0);
+    names_release(&names);
+    names_release(&seen);
 }
 END_TEST
 
@@ -364,6 +393,7 @@ START_TEST(one_that_is_behind_fetches_and_rests_when_it_never_wins)
         remote_fetched(&r, GITREPO_REBASED, 1, "", now);
     }
     ck_assert_int_eq(rests, 2);
+    ck_assert_int_eq(r.state, REMOTE_AWAY);
 }
 END_TEST
 
@@ -415,6 +445,7 @@ int main(void)
     tcase_add_test(t, subagents_and_unknown_ones_have_none);
     tcase_add_loop_test(t, no_name_leads_elsewhere, 0, (int)ARRAY_SIZE(paths));
     tcase_add_test(t, what_changed_is_written_and_nothing_else);
+    tcase_add_test(t, what_could_not_be_written_is_tried_again);
     tcase_add_test(t, a_store_that_cannot_be_read_is_told_apart);
     suite_add_tcase(s, t);
     t = tcase_create("remote");

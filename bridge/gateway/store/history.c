@@ -40,16 +40,63 @@ int store_open_reader(struct store **ret, const char *dir, struct error *e)
     return 0;
 }
 
+/* FNV-1a, the end included. */
+static uint64_t mix(uint64_t print, const char *text)
+{
+    do
+        print = (print ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    while (*text++);
+    return print;
+}
+
+#define PRINT_COLUMNS 11 /* beside the first two */
+
+int store_print_each(struct store *s,
+                     int (*fn)(void *data, const char *pod, const char *id, uint64_t print),
+                     void *data)
+{
+    _cleanup_query_ struct query q = { 0 };
+    _cleanup_buf_ struct buf pod = BUF_INIT, id = BUF_INIT;
+    uint64_t print = UINT64_C(14695981039346656037);
+    int more, r = query_begin(&q, s,
+                              "SELECT s.pod, s.root_id, s.id, s.directory, s.title, s.agent, "
+                              "s.model, s.created_by, s.status, s.updated_ms, s.cost, s.tokens, "
+                              "p.channel || p.thread_ts || p.ts FROM sessions s LEFT JOIN places p "
+                              "ON p.connector = 'slack' AND p.kind = 'session' AND p.pod = s.pod "
+                              "AND p.id = s.id ORDER BY s.pod, s.root_id, s.id",
+                              "");
+    if (r < 0)
+        return r;
+    while ((more = query_step(&q)) > 0) {
+        bool same = strcmp(buf_str(&pod), query_text(&q, 0)) == 0 &&
+                    strcmp(buf_str(&id), query_text(&q, 1)) == 0;
+        if (!same) {
+            r = id.len ? fn(data, buf_str(&pod), buf_str(&id), print) : 0;
+            if (r != 0)
+                return r;
+            print = UINT64_C(14695981039346656037);
+            buf_reset(&pod);
+            buf_reset(&id);
+            (void)buf_puts(&pod, query_text(&q, 0));
+            (void)buf_puts(&id, query_text(&q, 1));
+        }
+        for (int i = 2; i < 2 + PRINT_COLUMNS; i++)
+            print = mix(print, query_text(&q, i));
+    }
+    if (more < 0 || pod.failed || id.failed)
+        return more < 0 ? more : -ENOMEM;
+    return id.len ? fn(data, buf_str(&pod), buf_str(&id), print) : 0;
+}
+
 int store_changed_each(struct store *s, int64_t since_ms,
                        int (*fn)(void *data, const char *pod, const char *id), void *data)
 {
     _cleanup_query_ struct query q = { 0 };
     int r = query_begin(&q, s,
-                        "SELECT pod, root_id FROM sessions WHERE updated_ms >= ? UNION "
                         "SELECT pod, root_session_id FROM requests WHERE "
                         "max(created_ms, decided_ms, settled_ms) >= ? UNION "
                         "SELECT pod, session_id FROM milestones WHERE time_ms >= ?",
-                        "lll", since_ms, since_ms, since_ms);
+                        "ll", since_ms, since_ms);
     if (r < 0)
         return r;
     while ((r = query_step(&q)) > 0) {

@@ -11,8 +11,13 @@
  * there; -EUCLEAN: damaged; else -errno. All with `e`. */
 int store_open_reader(struct store **ret, const char *dir, struct error *e);
 
-/* Root sessions of which something changed since that time (0: all): themselves, a subagent of
- * theirs, a request, a milestone. In no order. Return non-zero from `fn` to end. */
+/* Each root session, by pod and id in order, with a number that is another one once something of it
+ * or of its subagents changed: their times tell nothing, they are OpenCode's. Return non-zero from
+ * `fn` to end. */
+int store_print_each(struct store *s,
+                     int (*fn)(void *data, const char *pod, const char *id, uint64_t print),
+                     void *data);
+/* Root sessions with a request or a milestone that changed since that time, in no order. */
 int store_changed_each(struct store *s, int64_t since_ms,
                        int (*fn)(void *data, const char *pod, const char *id), void *data);
 
