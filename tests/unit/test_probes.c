@@ -376,6 +376,11 @@ static const char *service_says;
 static unsigned service_asked;
 static unsigned status_asked;
 
+static void forget_request(void *data)
+{
+    (void)data;
+}
+
 static void on_service(void *data, struct server_request *r)
 {
     static char auth[200];
@@ -384,8 +389,10 @@ static void on_service(void *data, struct server_request *r)
     const char *given = server_request_header(r, "authorization");
     (void)snprintf(auth, sizeof auth, "%s", given ? given : "-");
     seen_auth = auth;
-    if (service_says) /* else it never answers */
+    if (service_says)
         server_reply(r, service_status, service_type, NULL, service_says, strlen(service_says));
+    else /* it never answers */
+        server_request_on_gone(r, forget_request, NULL);
 }
 
 static const char *pid1(const char *line, bool *ret_stay)
