@@ -121,6 +121,31 @@ static double volume_free(const cJSON *row)
     return json_num(row, "bytes_free", 0);
 }
 
+static double state_unpushed(const cJSON *note)
+{
+    return json_num(note, "unpushed", 0);
+}
+
+static double state_commits(const cJSON *note)
+{
+    return json_num(note, "commits", 0);
+}
+
+static double state_pushes(const cJSON *note)
+{
+    return json_num(note, "pushes", 0);
+}
+
+static double state_failures(const cJSON *note)
+{
+    return json_num(note, "failures", 0);
+}
+
+static double state_pushed(const cJSON *note)
+{
+    return json_num(note, "pushed_ms", 0) / 1000;
+}
+
 #define GAUGE(name, help, value)                                                                   \
     {                                                                                              \
         { name, METRIC_GAUGE, help, { 0 } }, value                                                 \
@@ -183,7 +208,28 @@ static const struct family volume_families[] = {
     VOLUME("codev_volume_inodes_free", "Free inodes of the volume.", volume_inodes_free),
 };
 
-enum { INFO_BUILD, INFO_OPENCODE, INFO_PLUGIN, INFO_PLUGIN_STATE, INFO_GATEWAY, INFO_MAX };
+/* Of the note that codev-state leaves; absent in a pod without it. */
+static const struct family state_families[] = {
+    GAUGE("codev_session_state_unpushed_commits",
+          "Commits of the sessions' states that the remote has not.", state_unpushed),
+    COUNTER("codev_session_state_commits_total", "Milestones of sessions that were committed.",
+            state_commits),
+    COUNTER("codev_session_state_pushes_total", "Pushes of them that succeeded.", state_pushes),
+    COUNTER("codev_session_state_failures_total", "Fetches and pushes of them that failed.",
+            state_failures),
+    GAUGE("codev_session_state_last_push_timestamp_seconds",
+          "When the last push succeeded; 0: none since the start.", state_pushed),
+};
+
+enum {
+    INFO_BUILD,
+    INFO_OPENCODE,
+    INFO_PLUGIN,
+    INFO_PLUGIN_STATE,
+    INFO_STATE,
+    INFO_GATEWAY,
+    INFO_MAX
+};
 static const struct metric infos[INFO_MAX] = {
     [INFO_BUILD] = { "codev_build_info",
                      METRIC_GAUGE,
@@ -203,6 +249,11 @@ static const struct metric infos[INFO_MAX] = {
                             "1 for what codev-prepare made of the bridge plugin last, 0 for the "
                             "others; absent until it has ended.",
                             { "state" } },
+    [INFO_STATE] = { "codev_session_state",
+                     METRIC_GAUGE,
+                     "1 for how the remote of the sessions' states stands, 0 for the others; "
+                     "absent in a pod without one.",
+                     { "state" } },
     [INFO_GATEWAY] = { "codev_probes_gateway_up",
                        METRIC_GAUGE,
                        "1 when the pod's gateway gave its metrics, which then stand on this page "
@@ -255,6 +306,22 @@ static void put_plugin(struct buf *out, const cJSON *services)
     put_info(out, &infos[INFO_PLUGIN], json_str(note, "commit", ""));
 }
 
+static void put_state(struct buf *out, const cJSON *services)
+{
+    static const char *const states[] = { "starting", "current",  "away",
+                                          "refused",  "conflict", "failing" };
+    const char *text = note_of(services, "session-state", "git");
+    _cleanup_json_ cJSON *note = NULL;
+    if (!*text || json_parse(&note, text, strlen(text), NULL) < 0)
+        return;
+    metric_head(out, &infos[INFO_STATE]);
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+        metric_sample(out, &infos[INFO_STATE], METRIC_VALUES(states[i]),
+                      strcmp(json_str(note, "state", ""), states[i]) == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(state_families); i++)
+        metric_single(out, &state_families[i].metric, state_families[i].value(note));
+}
+
 void metrics_render(const cJSON *status, struct buf *out)
 {
     const cJSON *services = json_arr(status, "services"), *volumes = json_arr(status, "volumes");
@@ -268,6 +335,7 @@ void metrics_render(const cJSON *status, struct buf *out)
         put_rows(out, &volume_families[i], volumes, "path");
     put_info(out, &infos[INFO_OPENCODE], note_of(services, "opencode", "version"));
     put_plugin(out, services);
+    put_state(out, services);
 }
 
 void metrics_gateway(struct buf *out, const char *page, size_t len)
@@ -285,4 +353,6 @@ void metrics_list(struct buf *out)
         metrics_document(out, &service_families[i].metric, 1);
     for (size_t i = 0; i < ARRAY_SIZE(volume_families); i++)
         metrics_document(out, &volume_families[i].metric, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(state_families); i++)
+        metrics_document(out, &state_families[i].metric, 1);
 }

@@ -70,6 +70,16 @@ describe("what the overlays build", { skip }, () => {
     });
 });
 
+test("the component session-state puts repository and token into the pod", { skip }, (t) => {
+  const dir = tempDir("component");
+  t.after(() => fs.rmSync(dir, { recursive: true }));
+  const k8s = path.relative(dir, path.join(TOP, "k8s"));
+  fs.writeFileSync(path.join(dir, "kustomization.yaml"), `resources: [${k8s}/base]\ncomponents: [${k8s}/components/session-state]\n`);
+  const built = sh(kubectl, ["kustomize", dir]);
+  for (const text of ["name: CODEV_GATEWAY_STATE_REPO", "value: /run/secrets/codev-state/token", "mountPath: /run/secrets/codev-state", "secretName: codev-state"])
+    assert.ok(built.includes(text), text);
+});
+
 // These read what is kept, so they run without kubectl.
 describe("the manifests", () => {
   const require = createRequire(path.join(CONTAINER, "package.json"));

@@ -9,7 +9,7 @@ import { spawnSync } from "node:child_process";
 import { MONITORING, listed, samples, seriesOf, startPrometheus, valueOf } from "./lib/metrics.mjs";
 import { startPod } from "./lib/pod.mjs";
 import { prometheus as hasPrometheus, promtool } from "./lib/tools.mjs";
-import { BIN, IS_ROOT, eventually, freePorts, run, startFakeSlack, tempDir } from "./lib/util.mjs";
+import { BIN, IS_ROOT, eventually, freePorts, run, sh, startFakeSlack, tempDir } from "./lib/util.mjs";
 
 const skip = IS_ROOT ? false : "needs root for mounts";
 const NO_PROMETHEUS = hasPrometheus ? false : "no Prometheus here: make promtool";
@@ -18,7 +18,7 @@ const DEADLINE_MS = 15000; // of a permission that nobody answers
 
 // What no test here makes happen, and where it is: a disk that is full, the kernel's OOM killer, a
 // blocked stdout, a container with control groups.
-const ELSEWHERE = new Set(["codev_gateway_store_failing", "codev_service_oom_kills_total", "codev_log_lines_dropped_total", "codev_processes", "codev_processes_limit", "codev_gateway_slack_inbound_oldest_seconds"]);
+const ELSEWHERE = new Set(["codev_gateway_store_failing", "codev_service_oom_kills_total", "codev_log_lines_dropped_total", "codev_processes", "codev_processes_limit", "codev_gateway_slack_inbound_oldest_seconds", "codev_session_state_unpushed_commits", "codev_session_state_failures_total"]);
 
 // As k8s/overlays/hub: the gateway alone, below PID 1 in its plain mode.
 async function startHub() {
@@ -51,7 +51,7 @@ async function startHub() {
 }
 
 describe("the metrics of a pod with Slack and the plugin", { skip }, () => {
-  let pod, slack, hub, prometheus;
+  let pod, slack, hub, prometheus, states;
   const seen = new Set(); // series that were seen above 0
   const page = async () => {
     const text = await (await fetch(`${pod.probes}/metrics`, { signal: AbortSignal.timeout(10000) })).text();
@@ -63,10 +63,14 @@ describe("the metrics of a pod with Slack and the plugin", { skip }, () => {
 
   before(async () => {
     slack = await startFakeSlack();
-    pod = await startPod({ slack, env: { CODEV_PERMISSION_DEADLINE_MS: String(DEADLINE_MS) } });
+    states = tempDir("states");
+    sh("git", ["init", "-q", "--bare", "-b", "main", states]);
+    const config = (c) => ({ ...c, gateway: { ...c.gateway, state_repo: `file://${states}` } });
+    pod = await startPod({ slack, config, env: { CODEV_PERMISSION_DEADLINE_MS: String(DEADLINE_MS) } });
     await pod.ready();
     await pod.bridged();
     await eventually("Slack is connected", async () => (await pod.fetch("/api/health")).body.slack?.state === "connected");
+    await eventually("the sessions' states have a remote", async () => (await page()).includes('codev_session_state{state="current"} 1'));
     hub = await startHub();
     if (hasPrometheus)
       prometheus = await startPrometheus([
@@ -80,6 +84,7 @@ describe("the metrics of a pod with Slack and the plugin", { skip }, () => {
     await hub?.end();
     await pod?.end();
     slack?.stop();
+    if (states) fs.rmSync(states, { recursive: true });
   });
 
   const bash = (command) => `please\n@@tool bash ${JSON.stringify({ command, description: "Test" })}\n@@then\n@@text Done.`;
@@ -191,7 +196,8 @@ describe("the metrics of a pod with Slack and the plugin", { skip }, () => {
     await counted("codev_gateway_bridge_connections_total", {}, 2);
   });
 
-  test("each metric was seen above 0", () => {
+  test("each metric was seen above 0", async () => {
+    await counted("codev_session_state_pushes_total");
     for (const [name, metric] of listed()) if (!ELSEWHERE.has(name)) for (const series of seriesOf(name, metric)) assert.ok(seen.has(series), series);
   });
 

@@ -170,6 +170,32 @@ START_TEST(plugin_states_are_told)
 }
 END_TEST
 
+START_TEST(session_states_are_told)
+{
+    static const char status[] =
+        "{\"services\":[{\"name\":\"session-state\",\"notes\":{\"git\":\"{\\\"state\\\":"
+        "\\\"refused\\\",\\\"unpushed\\\":3,\\\"commits\\\":7,\\\"pushes\\\":2,\\\"failures\\\":5,"
+        "\\\"pushed_ms\\\":1700000000500}\"}}]}";
+    static const char *const lines[] = {
+        "codev_session_state{state=\"refused\"} 1\n",
+        "codev_session_state{state=\"current\"} 0\n",
+        "codev_session_state_unpushed_commits 3\n",
+        "codev_session_state_commits_total 7\n",
+        "codev_session_state_pushes_total 2\n",
+        "codev_session_state_failures_total 5\n",
+        "codev_session_state_last_push_timestamp_seconds 1700000000.5\n",
+    };
+    _cleanup_json_ cJSON *j = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT, without = BUF_INIT;
+    ck_assert_int_eq(json_parse(&j, status, strlen(status), NULL), 0);
+    metrics_render(j, &out);
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        ck_assert_msg(strstr(buf_str(&out), lines[i]), "%s not in %s", lines[i], buf_str(&out));
+    metrics_render(NULL, &without);
+    ck_assert_ptr_null(strstr(buf_str(&without), "codev_session_state"));
+}
+END_TEST
+
 /* ---- the scheduler: steps of a table, on a clock that the test holds ---- */
 
 #define TABLE                                                                                      \
@@ -825,6 +851,7 @@ int main(void)
     tcase_add_loop_test(parts, verdicts_are_shown, 0, (int)ARRAY_SIZE(shown));
     tcase_add_loop_test(parts, a_bad_answer_keeps_the_old_verdict, 0, (int)ARRAY_SIZE(no_verdicts));
     tcase_add_test(parts, metrics_are_rendered);
+    tcase_add_test(parts, session_states_are_told);
     tcase_add_test(parts, hostile_names_stay_in_their_labels);
     tcase_add_loop_test(parts, plugin_states_are_told, 0, ARRAY_SIZE(plugin_notes));
     tcase_add_loop_test(parts, checks_run_when_they_should, 0, (int)ARRAY_SIZE(scenarios));
