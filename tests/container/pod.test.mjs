@@ -4,11 +4,16 @@ import test, { after, before, describe } from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { eventually } from "../e2e/lib/util.mjs";
+import { createRequire } from "node:module";
+import { criJoined, otel } from "../e2e/lib/collectors.mjs";
+import { TOP, eventually } from "../e2e/lib/util.mjs";
 import { memoryLines, memoryOf } from "./lib/memory.mjs";
 import { cannot, startLab } from "./lib/lab.mjs";
 
 const skip = cannot();
+const require = createRequire(import.meta.url);
+const Ajv = require("ajv").default;
+const { parse } = require("yaml");
 
 const prompt = (pod, text) =>
   pod.api("/api/sessions", { method: "POST", body: JSON.stringify({ prompt: text, title: "Kept" }) });
@@ -88,6 +93,19 @@ describe("a pod on containerd", { skip }, () => {
     const { odd, code } = await accept(pod, "--restart");
     assert.deepEqual(odd, []);
     assert.equal(code, 0);
+  });
+
+  test("what the runtime stored of its log: whole lines, each of the documented form, as collectors read it", () => {
+    const stored = pod.storedLog();
+    const lines = criJoined(stored);
+    assert.ok(lines.length > 30, String(lines.length));
+    assert.equal(lines.length, stored.length, "none was cut");
+    const schema = JSON.parse(fs.readFileSync(path.join(TOP, "docs/log.schema.json"), "utf8"));
+    const fits = new Ajv().compile(schema);
+    for (const { text } of lines) assert.ok(fits(JSON.parse(text)), `${text}: ${JSON.stringify(fits.errors)}`);
+    assert.deepEqual(lines.map(({ text }) => JSON.parse(text).seq), lines.map((_, i) => i + 1));
+    const { operators } = parse(fs.readFileSync(path.join(TOP, "k8s/logs/otel-collector.yaml"), "utf8")).receivers["filelog/codev"];
+    assert.ok(otel(operators, stored).every((e) => e.severity && e.resource["service.name"]));
   });
 
   test("the probes are also answered by exec", async () => {

@@ -259,6 +259,11 @@ export function makePod(containerd, dir, objects, options) {
       const text = fs.readFileSync(path.join(dir, "log", `${container}_${attempt}.log`), "utf8");
       return text.replace(/^\S+ (stdout|stderr) [FP] /gm, "");
     },
+    // What the runtime stored, line by line, as a collector finds it.
+    storedLog(container = spec.containers[0].name, attempt = only(container).attempt) {
+      const text = fs.readFileSync(path.join(dir, "log", `${container}_${attempt}.log`), "latin1");
+      return text.split("\n").slice(0, -1).map((line) => Buffer.from(line, "latin1"));
+    },
     // PID 1 of the container, as this machine numbers it.
     async hostPid() {
       const { info } = await call("ContainerStatus", { container_id: only().id, verbose: true });
