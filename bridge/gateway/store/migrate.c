@@ -58,8 +58,8 @@ static const char *const migrations[] = {
     " first TEXT NOT NULL, last TEXT NOT NULL, changed_ms INTEGER NOT NULL,"
     " PRIMARY KEY (connector, channel, thread)) WITHOUT ROWID;",
     /* 5 */
-    "ALTER TABLE audit ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE audit ADD COLUMN cause_id TEXT NOT NULL DEFAULT '';",
+    ("ALTER TABLE audit ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';"
+     "ALTER TABLE audit ADD COLUMN cause_id TEXT NOT NULL DEFAULT '';"),
     /* 6 */
     "CREATE TABLE milestones (pod TEXT NOT NULL, session_id TEXT NOT NULL, kind TEXT NOT NULL,"
     " ref TEXT NOT NULL, time_ms INTEGER NOT NULL,"
