@@ -97,8 +97,7 @@ static const char *const bad_frames[] = {
     "{\"type\":\"message.part.streamed\",\"seq\":1,\"session_id\":\"s\",\"content\":{}}",
     "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\",\"trace_id\":5}",
     "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\",\"trace_id\":\"4bf9\"}",
-    "{\"type\":\"session.idle\",\"seq\":1,\"session_id\":\"s\","
-    "\"trace_id\":\"00000000000000000000000000000000\"}",
+    "{\"type\":\"session.idle\",\"seq\":1,\"trace_id\":\"00000000000000000000000000000000\"}",
     "{\"type\":\"pong\",\"request_id\":5}",
     "{\"type\":\"hello\",\"protocol\":1,\"pod\":\"p\",\"instance\":\"i\",\"last_seq\":0}",
     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* Messages stay within Block Kit's limits whatever the text, and say the right thing in each state
  * of a request. */
 #include "bridge/gateway/slack/blocks.h"

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* The limits of Slack's Web API in virtual time, and what its errors mean. */
 #include "bridge/gateway/slack/errors.h"
 #include "bridge/gateway/slack/limit.h"

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* A question of the agent within Block Kit's limits whatever the text, and what people pick as the
  * answer that OpenCode gets. */
 #include "bridge/gateway/slack/blocks.h"

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* Socket Mode: frames read and answered, and the table of the connection's life. */
 #include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/sock_table.h"

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* Text for Slack: escaped, made visible, cut without splitting; and text from Slack. */
 #include "bridge/gateway/slack/text.h"
 

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack base/json base/trace base/core */
 /* The agent's work as messages: pages on good borders, nothing lost, the last line. */
 #include "bridge/gateway/slack/turn.h"
 
