@@ -199,10 +199,34 @@ static int by_path(const void *a, const void *b)
                   ((const struct filelist_entry *)b)->path);
 }
 
-const struct filelist_entry *filelist_find(const struct filelist *l, const char *path)
+const struct filelist_entry *filelist_search(const struct filelist_entry *entries, size_t count,
+                                             const char *path)
 {
     const struct filelist_entry key = { .path = (char *)(uintptr_t)path };
-    return l->count ? bsearch(&key, l->entries, l->count, sizeof key, by_path) : NULL;
+    return count ? bsearch(&key, entries, count, sizeof key, by_path) : NULL;
+}
+
+const struct filelist_entry *filelist_find(const struct filelist *l, const char *path)
+{
+    return filelist_search(l->entries, l->count, path);
+}
+
+bool filelist_same(const struct filelist_entry *a, size_t a_count, const struct filelist_entry *b,
+                   size_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (size_t i = 0; i < a_count; i++)
+        if (strcmp(a[i].path, b[i].path) != 0 || strcmp(a[i].hash, b[i].hash) != 0)
+            return false;
+    return true;
+}
+
+bool filelist_untouched(const struct filelist_entry *now, const struct filelist_entry *old,
+                        uint64_t taken_ns)
+{
+    return old && old->ino == now->ino && old->size == now->size &&
+           old->mtime_ns == now->mtime_ns && now->mtime_ns + RACY_NS < taken_ns;
 }
 
 /* No file begins with such a line by chance. */
@@ -242,17 +266,6 @@ static int take_id(struct filelist *l, struct error *e)
     return r < 0 ? error_set_errno(e, r, "cannot hash a list of files") : 0;
 }
 
-static bool same_contents(const struct filelist *a, const struct filelist *b)
-{
-    if (a->count != b->count)
-        return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(a->entries[i].path, b->entries[i].path) != 0 ||
-            strcmp(a->entries[i].hash, b->entries[i].hash) != 0)
-            return false;
-    return true;
-}
-
 int filelist_hash(struct filelist *l, const struct filelist *known, struct error *e)
 {
     if (l->count)
@@ -260,8 +273,7 @@ int filelist_hash(struct filelist *l, const struct filelist *known, struct error
     for (size_t i = 0; i < l->count; i++) {
         struct filelist_entry *entry = &l->entries[i];
         const struct filelist_entry *old = known ? filelist_find(known, entry->path) : NULL;
-        if (old && old->ino == entry->ino && old->size == entry->size &&
-            old->mtime_ns == entry->mtime_ns && entry->mtime_ns + RACY_NS < known->taken_ns) {
+        if (filelist_untouched(entry, old, known ? known->taken_ns : 0)) {
             memcpy(entry->hash, old->hash, sizeof entry->hash);
             continue;
         }
@@ -269,8 +281,8 @@ int filelist_hash(struct filelist *l, const struct filelist *known, struct error
         if (r < 0)
             return r;
     }
-    if (known && *known->id &&
-        same_contents(l, known)) { /* starting libgit2 for the id alone costs 5 ms */
+    /* Starting libgit2 for the id alone costs 5 ms. */
+    if (known && *known->id && filelist_same(l->entries, l->count, known->entries, known->count)) {
         memcpy(l->id, known->id, sizeof l->id);
         return 0;
     }

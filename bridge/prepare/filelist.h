@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* One file; of a stamp, too (stamp.h), which knows no `from` and no `link`. */
 struct filelist_entry {
     char *path; /* relative */
     char *from; /* where the file lies; NULL in a list that was loaded */
@@ -76,3 +77,15 @@ void filelist_drop(struct filelist *l, bool (*drop)(const struct filelist_entry 
                    void *arg);
 
 const struct filelist_entry *filelist_find(const struct filelist *l, const char *path);
+
+/* --- of entries that are sorted by path, whosever they are --- */
+
+const struct filelist_entry *filelist_search(const struct filelist_entry *entries, size_t count,
+                                             const char *path);
+/* The same paths with the same contents. */
+bool filelist_same(const struct filelist_entry *a, size_t a_count, const struct filelist_entry *b,
+                   size_t b_count);
+/* Is the file still as `old` (or NULL) of a list begun at `taken_ns` has it, so that it need not be
+ * read? A change within a second before that would not show: it is read then. */
+bool filelist_untouched(const struct filelist_entry *now, const struct filelist_entry *old,
+                        uint64_t taken_ns);

@@ -18,7 +18,6 @@
 #define STAMP_HEAD     "codev-stamp 1 "
 #define STAMP_MAX      ((size_t)16 << 20)
 #define FILE_MAX_BYTES ((size_t)64 << 20)
-#define RACY_NS        ((uint64_t)1000000000)
 
 static const char *const stamp_files[] = {
     [STAMP_INSTALL] = "node_modules/.codev-stamp",
@@ -34,26 +33,15 @@ void stamp_release(struct stamp *s)
     *s = (struct stamp){ 0 };
 }
 
-static const struct stamp_entry *stamp_find(const struct stamp *s, const char *path)
+static const struct filelist_entry *find(const struct stamp *s, const char *path)
 {
-    size_t low = 0, high = s->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(path, s->entries[mid].path);
-        if (c == 0)
-            return &s->entries[mid];
-        if (c < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return NULL;
+    return filelist_search(s->entries, s->count, path);
 }
 
 /* One record: HASH INODE SIZE MTIME PATH, ended by a NUL. Changes `line`. */
 static int parse_entry(char *line, struct stamp *s)
 {
-    struct stamp_entry entry = { 0 };
+    struct filelist_entry entry = { 0 };
     char *rest = line, *hash = strsep(&rest, " "), *ino = strsep(&rest, " ");
     char *size = strsep(&rest, " "), *mtime = strsep(&rest, " ");
     if (!rest || !*rest || strlen(hash) != sizeof entry.hash - 1 ||
@@ -105,7 +93,7 @@ static int stamp_load(const char *plugin, enum stamp_kind kind, struct stamp *re
     return 0;
 }
 
-static int hash_file(const char *plugin, struct stamp_entry *entry, struct error *e)
+static int hash_file(const char *plugin, struct filelist_entry *entry, struct error *e)
 {
     _cleanup_free_ char *path = path_join(plugin, entry->path);
     _cleanup_free_ char *data = NULL;
@@ -128,11 +116,9 @@ static int fill(const char *plugin, struct stamp *s, const struct stamp *known, 
                 struct error *e)
 {
     for (size_t i = 0; i < s->count; i++) {
-        struct stamp_entry *entry = &s->entries[i];
-        const struct stamp_entry *old = known ? stamp_find(known, entry->path) : NULL;
-        bool same = old && old->ino == entry->ino && old->size == entry->size &&
-                    old->mtime_ns == entry->mtime_ns;
-        if (known && same && entry->mtime_ns + RACY_NS < known->taken_ns) {
+        struct filelist_entry *entry = &s->entries[i];
+        const struct filelist_entry *old = known ? find(known, entry->path) : NULL;
+        if (filelist_untouched(entry, old, known ? known->taken_ns : 0)) {
             memcpy(entry->hash, old->hash, sizeof entry->hash);
             continue;
         }
@@ -152,17 +138,6 @@ static int scan(const char *plugin, enum stamp_kind kind, struct stamp *ret, str
     return kind == STAMP_INSTALL ? walk_npm_files(plugin, ret, e) : walk_sources(plugin, ret, e);
 }
 
-static bool same_contents(const struct stamp *a, const struct stamp *b)
-{
-    if (a->count != b->count)
-        return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(a->entries[i].path, b->entries[i].path) != 0 ||
-            strcmp(a->entries[i].hash, b->entries[i].hash) != 0)
-            return false;
-    return true;
-}
-
 int stamp_check(const char *plugin, enum stamp_kind kind, bool refresh, struct error *e)
 {
     _cleanup_stamp_ struct stamp old = { 0 };
@@ -178,7 +153,7 @@ int stamp_check(const char *plugin, enum stamp_kind kind, bool refresh, struct e
         r = fill(plugin, &now, &old, &read, e);
     if (r < 0)
         return r;
-    if (!same_contents(&old, &now))
+    if (!filelist_same(old.entries, old.count, now.entries, now.count))
         return STAMP_STALE;
     if (read && refresh && stamp_write(plugin, kind, &now, NULL) < 0)
         log_debug("cannot refresh %s, ignoring", stamp_files[kind]);
@@ -207,8 +182,8 @@ int stamp_take_after(const char *plugin, enum stamp_kind kind, const struct stam
     if (r < 0)
         return r;
     for (size_t i = 0; i < s.count; i++) {
-        struct stamp_entry *entry = &s.entries[i];
-        const struct stamp_entry *old = stamp_find(before, entry->path);
+        struct filelist_entry *entry = &s.entries[i];
+        const struct filelist_entry *old = find(before, entry->path);
         if (!old || strcmp(old->hash, entry->hash) == 0)
             continue;
         memcpy(entry->hash, old->hash, sizeof entry->hash);
@@ -226,7 +201,7 @@ int stamp_write(const char *plugin, enum stamp_kind kind, const struct stamp *s,
     buf_printf(&out, STAMP_HEAD "%llu", (unsigned long long)s->taken_ns);
     buf_putc(&out, '\0');
     for (size_t i = 0; i < s->count; i++) {
-        const struct stamp_entry *entry = &s->entries[i];
+        const struct filelist_entry *entry = &s->entries[i];
         buf_printf(&out, "%s %llu %llu %llu %s", entry->hash, (unsigned long long)entry->ino,
                    (unsigned long long)entry->size, (unsigned long long)entry->mtime_ns,
                    entry->path);

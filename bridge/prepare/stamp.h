@@ -9,6 +9,7 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/error.h"
+#include "bridge/prepare/filelist.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,14 +21,8 @@ enum stamp_kind {
     STAMP_KIND_MAX,
 };
 
-struct stamp_entry {
-    char *path; /* relative to the plugin folder */
-    uint64_t ino, size, mtime_ns;
-    char hash[41]; /* "": not yet known */
-};
-
 struct stamp {
-    struct stamp_entry *entries; /* sorted by path */
+    struct filelist_entry *entries; /* sorted by path */
     size_t count, room;
     uint64_t taken_ns; /* wall clock when the list was begun */
 };

@@ -24,19 +24,19 @@ static void dir_close(DIR **d)
         (void)closedir(*d);
 }
 
-int walk_add(struct stamp *s, const struct stamp_entry *entry)
+int walk_add(struct stamp *s, const struct filelist_entry *entry)
 {
     if (s->count >= FILES_MAX)
         return -E2BIG;
     if (s->count == s->room) {
         size_t room = s->room ? s->room * 2 : 64;
-        struct stamp_entry *more = realloc(s->entries, room * sizeof *more);
+        struct filelist_entry *more = realloc(s->entries, room * sizeof *more);
         if (!more)
             return -ENOMEM;
         s->entries = more;
         s->room = room;
     }
-    struct stamp_entry copy = *entry;
+    struct filelist_entry copy = *entry;
     copy.path = strdup(entry->path);
     if (!copy.path)
         return -ENOMEM;
@@ -46,7 +46,7 @@ int walk_add(struct stamp *s, const struct stamp_entry *entry)
 
 static int add_stat(struct stamp *s, char *path, const struct stat *st)
 {
-    struct stamp_entry entry = {
+    struct filelist_entry entry = {
         .path = path,
         .ino = st->st_ino,
         .size = (uint64_t)st->st_size,
@@ -99,7 +99,8 @@ static int walk_folder(int parent, const char *name, const char *prefix, int dep
 
 static int by_path(const void *a, const void *b)
 {
-    return strcmp(((const struct stamp_entry *)a)->path, ((const struct stamp_entry *)b)->path);
+    return strcmp(((const struct filelist_entry *)a)->path,
+                  ((const struct filelist_entry *)b)->path);
 }
 
 int walk_sources(const char *plugin, struct stamp *ret, struct error *e)

@@ -10,4 +10,4 @@ int walk_sources(const char *plugin, struct stamp *ret, struct error *e);
 int walk_npm_files(const char *plugin, struct stamp *ret, struct error *e);
 
 /* Appends a copy of `entry` (its path is copied too). 0, -ENOMEM, -E2BIG past 20,000. */
-int walk_add(struct stamp *s, const struct stamp_entry *entry);
+int walk_add(struct stamp *s, const struct filelist_entry *entry);
