@@ -29,6 +29,8 @@ USER 1000:1000
 WORKDIR /home/coder/src
 EXPOSE 8080 8000 8081
 # Kubernetes takes its own probes instead. PID 1 answers in milliseconds, also while OpenCode starts.
+# It is asked by its control socket: a read-only container needs --tmpfs /run/codev:mode=1777 (or /tmp).
+# For a plain init of one command (docker run IMAGE -- CMD): --no-healthcheck.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["codevctl", "probe", "live"]
 ENTRYPOINT ["codev-init"]
 

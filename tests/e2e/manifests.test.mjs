@@ -123,6 +123,18 @@ describe("the manifests", () => {
       }
   });
 
+  test("each pod of ours has one policy of its own, and nobody else's pod has one", () => {
+    const sso = parseAllDocuments(fs.readFileSync(path.join(TOP, "k8s/components/route-external-sso/proxy.yaml"), "utf8")).map((d) => d.toJS());
+    for (const [what, all] of [["k8s-lab", objects("k8s-lab")], ["serenity/app", objects("serenity-app")], ["hub", objects("hub")], ["route-external-sso", sso]]) {
+      const policies = all.filter((o) => o.kind === "NetworkPolicy");
+      assert.equal(policies.length, 1, what);
+      for (const { spec } of all.filter((o) => ["NetworkPolicy", "PodDisruptionBudget"].includes(o.kind)))
+        assert.ok(Object.keys((spec.podSelector ?? spec.selector).matchLabels).length > 0, `${what}: it selects every pod of the namespace`);
+      const pod = all.find((o) => ["StatefulSet", "Deployment"].includes(o.kind))?.spec.template.metadata.labels ?? { "app.kubernetes.io/name": "codev" };
+      for (const [key, value] of Object.entries(policies[0].spec.podSelector.matchLabels)) assert.equal(pod[key], value, what);
+    }
+  });
+
   test("the two overlays with a pod have the same pod", () => {
     const a = objects("k8s-lab").find((o) => o.kind === "StatefulSet").spec.template.spec;
     const b = objects("serenity/app").find((o) => o.kind === "HelmRelease").spec.values;
