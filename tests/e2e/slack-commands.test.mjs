@@ -19,7 +19,8 @@ before(async () => {
   await w.start();
 });
 after(async () => {
-  await w?.end({ excused: ["ack_for_unknown_envelope"] }); // the forms that nobody opened
+  // The forms that nobody opened; and what is on its way to a gateway that is stopped comes again.
+  await w?.end({ excused: ["ack_for_unknown_envelope", "event_not_acked_in_time"] });
   opencode?.stop();
   model?.stop();
   fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
@@ -205,6 +206,27 @@ describe("somebody who may not", () => {
       assert.deepEqual((await w.control("views?open=true")).filter((v) => v.type === "modal" && v._meta?.user === "U0MALLORY01"), [], "no form");
       const requests = await list("requests");
       assert.equal(requests.find((r) => JSON.stringify(r).includes("touch forbidden")).state, "pending", "no decision");
+    });
+
+  // The same where members of a channel may: she is none, and then it can't be read who is.
+  for (const [name, prepare] of [
+    ["no member of the channel", () => {}],
+    ["the members can't be read", () => w.control("fail", { method: "conversations.members", times: 99, error: "invalid_cursor" })],
+  ])
+    test(`${name}: every way refused, told, audited`, async () => {
+      await prepare();
+      await w.kill("SIGTERM");
+      await w.start({ SLACK_ALLOW: "channel_members", SLACK_ALLOWED_USERS: "", SLACK_CHANNEL_ID: "C0PRIV00001" });
+      const told = () => w.control("ephemerals?user=mallory").then((l) => l.filter((e) => /Only members/.test(e.text)).length);
+      const [audited, before, begun] = [audit(), await told(), (await list("sessions")).length];
+      for (const [i, [way, act]] of Object.entries(paths).entries()) {
+        await act();
+        await eventually(`${way} is explained`, async () => (await told()) === before + i + 1, 30000);
+        await eventually(`${way} is audited`, () => audit() === audited + i + 1);
+      }
+      assert.equal((await list("sessions")).length, begun, "no session");
+      assert.deepEqual((await w.control("views?open=true")).filter((v) => v.type === "modal" && v._meta?.user === "U0MALLORY01"), [], "no form");
+      assert.equal((await list("requests")).find((r) => JSON.stringify(r).includes("touch forbidden")).state, "pending", "no decision");
     });
 });
 

@@ -75,6 +75,20 @@ test("a model that nobody knows: the error is said once, and the next message wo
   assert.equal((await thread(root)).filter((m) => /The turn failed/.test(m.text)).length, 1, "told twice by OpenCode, said once");
 });
 
+test("a message that was refused, sent by somebody who may: it begins a session; sent again, it goes to that one", async () => {
+  const { ts } = await w.control("message", { user: "mallory", channel: "dev", text: "<@U0BOT000001> @@text Handed on." });
+  await w.ephemeral("mallory", /not among the people/);
+  const root = { ts };
+  const use = () => w.control("shortcut", { user: ALICE, channel: "dev", ts, callback_id: "send_to_session" });
+  const answers = (n) => eventually(`${n} answers`, async () => (await thread(root)).filter((m) => /Handed on\./.test(seen(m))).length === n, 40000);
+  await use();
+  await answers(1);
+  const sessions = (await opencode.api("/session")).body.length;
+  await use();
+  await answers(2);
+  assert.equal((await opencode.api("/session")).body.length, sessions);
+});
+
 test("deleted in OpenCode: its thread says so, a reply is not given to another session", async () => {
   const root = await begin("@@text First.");
   await says(root, /Done in/);

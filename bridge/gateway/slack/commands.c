@@ -43,7 +43,7 @@ static const struct verb {
     { "stop", "stop [WORDS]", do_stop, "stops the session that is at work" },
     { "resume", "resume [WORDS]", do_resume,
       "finds a session's thread, or makes it: a reply there goes on with it, also days later" },
-    { "cleanup", "cleanup", do_cleanup, "removes what a session left behind" },
+    { "cleanup", "cleanup", do_cleanup, "says what sessions leave behind, and whose that is" },
     { "help", "help", do_help, "shows this" },
 };
 

@@ -305,8 +305,7 @@ void inbound_work(struct slack *s, struct intake_item *i)
         .reply = json_bool(i->payload, "reply", false),
         .written_ms = json_int(i->payload, "written_ms", 0),
     };
-    if (w->reply)
-        (void)threads_find(s->threads, w->channel, w->thread_ts, &w->pod, &w->session);
+    (void)threads_find(s->threads, w->channel, w->thread_ts, &w->pod, &w->session);
     if (w->reply && !w->session && !json_bool(i->payload, "mention", false)) {
         end(w, "There is no session in this thread: the one that was to begin here did not.");
         words_free(w);
@@ -320,7 +319,9 @@ void inbound_work(struct slack *s, struct intake_item *i)
 struct message {
     const char *user, *channel, *ts, *thread_ts, *text;
     bool mention, direct;
-    int64_t written_ms; /* if it was found later; else 0 */
+    int64_t written_ms;   /* if it was found later; else 0 */
+    const char *shortcut; /* which use of it; else NULL. A message may be sent more than once, by
+                           * others than who wrote it */
 };
 
 static bool from_a_person(const struct slack *s, const cJSON *event)
@@ -389,7 +390,9 @@ static int hear(struct slack *s, const struct message *m, const char *event_id)
     _cleanup_free_ char *pod = NULL, *session = NULL;
     _cleanup_buf_ struct buf event = BUF_INIT, ts = BUF_INIT, lane = BUF_INIT, text = BUF_INIT;
     buf_printf(&event, "event:%s", event_id);
-    buf_printf(&ts, "message:%s:%s", m->channel, m->ts);
+    buf_printf(&ts, "%s:%s:%s", m->shortcut ? "shortcut" : "message", m->channel, m->ts);
+    if (m->shortcut)
+        buf_printf(&ts, ":%s", m->shortcut);
     buf_printf(&lane, "thread:%s:%s", m->channel, root);
     if (reply)
         (void)threads_find(s->threads, m->channel, root, &pod, &session);
@@ -440,6 +443,7 @@ int inbound_shortcut(struct slack *s, const cJSON *payload)
         .thread_ts = json_str(message, "thread_ts", ""),
         .text = json_str(message, "text", ""),
         .mention = true, /* outside of a session's thread it starts one */
+        .shortcut = json_str(payload, "action_ts", json_str(payload, "trigger_id", "")),
     };
     if (strcmp(json_str(payload, "callback_id", ""), "send_to_session") != 0 || !*m.channel ||
         !*m.ts)
