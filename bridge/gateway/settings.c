@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define TOKEN_MAX 4096
+#define TOKEN_MAX       4096
+#define DURATION_MAX_MS UINT64_C(31536000000) /* a year */
 
 static const char *env(const char *name, const char *fallback)
 {
@@ -89,20 +90,49 @@ static int fill_tokens(struct gateway_settings *g, struct error *e)
     return g->bridge_token ? 0 : error_set_errno(e, r < 0 ? r : -ENOMEM, "no bridge token");
 }
 
+/* Their first names counted milliseconds; they count where the others say nothing. */
+static int read_durations(struct gateway_settings *g, struct error *e)
+{
+    const struct {
+        uint64_t *to, min_ms;
+        const char *name, *fallback, *first_name;
+    } rows[] = {
+        { &g->permission_deadline_ms, 0, "CODEV_GATEWAY_PERMISSION_DEADLINE", "0",
+          "CODEV_PERMISSION_DEADLINE_MS" },
+        { &g->s.question_timeout_ms, 0, "CODEV_GATEWAY_QUESTION_TIMEOUT", "0",
+          "CODEV_QUESTION_TIMEOUT_MS" },
+        { &g->s.web_active_ms, 1000, "CODEV_GATEWAY_WEB_ACTIVE", "10m", NULL },
+        { &g->s.web_hold_ms, 1000, "CODEV_GATEWAY_WEB_HOLD", "10m", NULL },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *text = env(rows[i].name, rows[i].fallback);
+        if (parse_duration_ms(text, rows[i].to) < 0 || *rows[i].to > DURATION_MAX_MS ||
+            *rows[i].to < rows[i].min_ms)
+            return error_set(e, -EINVAL, "%s=%s is no duration that fits, such as 90s or 10m",
+                             rows[i].name, text);
+        const char *ms = rows[i].first_name ? env(rows[i].first_name, "0") : "0";
+        if (*rows[i].to == 0 && parse_u64(ms, 0, DURATION_MAX_MS, rows[i].to) < 0)
+            return error_set(e, -EINVAL, "%s=%s is no number of ms", rows[i].first_name, ms);
+    }
+    return 0;
+}
+
 static int read_numbers(struct gateway_settings *g, struct error *e)
 {
     uint64_t port = 0;
-    const char *text = env("CODEV_GATEWAY_PORT", "8000"),
-               *deadline = env("CODEV_PERMISSION_DEADLINE_MS", "0");
+    const char *text = env("CODEV_GATEWAY_PORT", "8000");
     if (parse_u64(text, 0, 65535, &port) < 0)
         return error_set(e, -EINVAL, "CODEV_GATEWAY_PORT=%s is no port", text);
-    if (parse_u64(deadline, 0, UINT64_C(31536000000), &g->permission_deadline_ms) < 0)
-        return error_set(e, -EINVAL, "CODEV_PERMISSION_DEADLINE_MS=%s is no number of ms",
-                         deadline);
-    const char *timeout = env("CODEV_QUESTION_TIMEOUT_MS", "0");
-    if (parse_u64(timeout, 0, UINT64_C(31536000000), &g->s.question_timeout_ms) < 0)
-        return error_set(e, -EINVAL, "CODEV_QUESTION_TIMEOUT_MS=%s is no number of ms", timeout);
     g->s.port = (uint16_t)port;
+    return read_durations(g, e);
+}
+
+static int read_busy(struct gateway_settings *g, struct error *e)
+{
+    const char *busy = env("CODEV_GATEWAY_BUSY", "queue");
+    g->s.interrupts = strcmp(busy, "interrupt") == 0;
+    if (!g->s.interrupts && strcmp(busy, "queue") != 0)
+        return error_set(e, -EINVAL, "CODEV_GATEWAY_BUSY=%s is neither queue nor interrupt", busy);
     return 0;
 }
 
@@ -136,6 +166,8 @@ int gateway_settings_read(struct gateway_settings *ret, struct error *e)
     read_texts(&ret->s);
     read_secrets(ret);
     r = read_numbers(ret, e);
+    if (r == 0)
+        r = read_busy(ret, e);
     if (r == 0)
         r = check_url(&ret->s, e);
     if (r == 0)

@@ -4,6 +4,7 @@
 
 #define SECONDS(n) ((uint64_t)(n)*1000)
 #define MINUTES(n) SECONDS((n)*60)
+#define DAYS(n)    MINUTES((n)*1440)
 #define PORT_MAX   65535
 #define COUNT_MAX  1000000
 #define PLUGIN_DIR "$HOME/src/repos/ai-dev/plugins/opencode-bridge"
@@ -235,6 +236,49 @@ const struct setting option_table[] = {
                                     .guarded = true,
                                     .fallback = "",
                                     .help = "Certificates to trust for it, beside the system's." },
+    [OPT_GATEWAY_BUSY] = { .key = "gateway.busy",
+                           .variable = "CODEV_GATEWAY_BUSY",
+                           .type = OPTION_CHOICE,
+                           .words = "queue|interrupt",
+                           .fallback = "queue",
+                           .help =
+                               "What becomes of a message to an agent that is at work: it is read when "
+                               "the turn ends, or it stops the turn and is read at once." },
+    [OPT_GATEWAY_QUESTION_TIMEOUT] = { .key = "gateway.question_timeout",
+                                       .variable = "CODEV_GATEWAY_QUESTION_TIMEOUT",
+                                       .type = OPTION_DURATION,
+                                       .max = DAYS(365),
+                                       .guarded = true,
+                                       .fallback = "0s",
+                                       .help =
+                                           "A question that waits for so long is answered with the options "
+                                           "that the agent recommends; `0s`: never." },
+    [OPT_GATEWAY_PERMISSION_DEADLINE] = { .key = "gateway.permission_deadline",
+                                          .variable = "CODEV_GATEWAY_PERMISSION_DEADLINE",
+                                          .type = OPTION_DURATION,
+                                          .max = DAYS(365),
+                                          .fallback = "0s",
+                                          .help =
+                                              "A permission request that waits for so long is denied; "
+                                              "`0s`: never." },
+    [OPT_GATEWAY_WEB_ACTIVE] = { .key = "gateway.web_active",
+                                 .variable = "CODEV_GATEWAY_WEB_ACTIVE",
+                                 .type = OPTION_DURATION,
+                                 .min = SECONDS(1),
+                                 .max = DAYS(1),
+                                 .fallback = "10m",
+                                 .help =
+                                     "For how long after somebody's last key or click on the web page people "
+                                     "are told of things there and not in Slack (`/focus auto`)." },
+    [OPT_GATEWAY_WEB_HOLD] = { .key = "gateway.web_hold",
+                               .variable = "CODEV_GATEWAY_WEB_HOLD",
+                               .type = OPTION_DURATION,
+                               .min = SECONDS(1),
+                               .max = DAYS(1),
+                               .fallback = "10m",
+                               .help =
+                                   "How long a request waits on the web page alone, at most; then it comes "
+                                   "to Slack, too." },
     [OPT_GATEWAY_URL] = { .variable = "GATEWAY_URL",
                           .type = OPTION_URL,
                           .words = "http|https",

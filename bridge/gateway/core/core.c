@@ -54,7 +54,7 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
         .watch_ms = CORE_WATCH_MS,
     };
     uv_timer_t *timers[] = { &core->deadline_timer, &core->stop_timer, &core->links_timer,
-                             &core->house_timer };
+                             &core->house_timer, &core->presence_timer };
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
         (void)uv_timer_init(loop, timers[i]);
         timers[i]->data = core;
@@ -62,6 +62,7 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
     }
     counts_init(&core->counts);
     store_on_failing(store, on_store_failing, core);
+    presence_init(core);
     *ret = core;
     return 0;
 }
@@ -89,6 +90,7 @@ void core_free(struct core *core)
         return;
     delivery_free_all(core);
     watch_free_all(core);
+    presence_release(core);
     while (core->ways)
         core_way_remove(core->ways);
     store_on_failing(core->store, NULL, NULL);
@@ -96,6 +98,7 @@ void core_free(struct core *core)
     uv_close((uv_handle_t *)&core->stop_timer, core_closed);
     uv_close((uv_handle_t *)&core->links_timer, core_closed);
     uv_close((uv_handle_t *)&core->house_timer, core_closed);
+    uv_close((uv_handle_t *)&core->presence_timer, core_closed);
 }
 
 /* ---------------------------------------------------------------- connectors */
@@ -241,6 +244,13 @@ void core_tell_links(struct core *core)
     for (size_t i = 0; core->started && i < core->n_connectors; i++)
         if (core->connectors[i].links_changed)
             core->connectors[i].links_changed(core->connectors[i].data);
+}
+
+void core_tell_focus(struct core *core)
+{
+    for (size_t i = 0; core->started && i < core->n_connectors; i++)
+        if (core->connectors[i].focus_changed)
+            core->connectors[i].focus_changed(core->connectors[i].data);
 }
 
 void core_pod_changed(struct core *core)

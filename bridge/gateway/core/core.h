@@ -112,6 +112,8 @@ struct connector {
     void (*session_changed)(void *data, const struct session *s);
     void (*activity)(void *data, const struct activity *a);
     void (*links_changed)(void *data);
+    /* Where people are told of things. */
+    void (*focus_changed)(void *data);
     /* PID 1 tells that a service or a volume is not as it was. */
     void (*pod_changed)(void *data);
     /* A notice for people that belongs to no session ("volume … is full"). */
@@ -125,6 +127,38 @@ struct connector {
 /* Registers; `c` is copied. Before core_start(). */
 int core_add_connector(struct core *core, const struct connector *c);
 void core_connector_stopped(struct core *core, const char *name);
+
+/* ---------------------------------------------------------------- where people are told */
+
+enum focus { FOCUS_AUTO, FOCUS_SLACK, FOCUS_WEB, FOCUS_MAX };
+const char *core_focus_name(enum focus f);    /* "auto", … */
+enum focus core_focus_find(const char *name); /* FOCUS_MAX: there is none of that name */
+enum told { TOLD_SLACK, TOLD_WEB, TOLD_BOTH };
+
+/* Somebody did something on the web page just now. */
+void core_web_activity(struct core *core);
+/* From now on this person wants to be told there; of the web page: all who did not say it later.
+ * Stored and audited; what rests and is due now is told. 0 or -errno. */
+int core_set_focus(struct core *core, const struct actor *actor, enum focus f);
+
+struct focus_state {
+    enum focus focus;
+    enum told told;          /* where a request is told now */
+    int64_t active_until_ms; /* somebody is at the web page, as far as is known; 0: nobody */
+    bool slack;              /* there is a Slack to be told in */
+};
+void core_focus(struct core *core, const struct actor *actor, struct focus_state *ret);
+
+/* For a connector that calls people from elsewhere: true, they are told of the request on the web
+ * page. It is told again (request_changed) when they are to be told here, at the latest after
+ * gateway.web_hold. */
+bool core_request_rests(struct core *core, const struct request *r);
+/* It is told here after all: it rests no more. */
+void core_request_taken(struct core *core, const char *pod, const char *request_id);
+/* One of the session's requests does. */
+bool core_session_rests(struct core *core, const char *pod, const char *session_id);
+/* Where a milestone of the session is told. What failed is told everywhere. */
+enum told core_session_told(struct core *core, const char *pod, const char *session_id);
 
 /* ---------------------------------------------------------------- what connectors ask for */
 
@@ -241,6 +275,8 @@ struct settings {
     const char *token, *bridge_token; /* of the API and web page; of the bridge */
     const char *slack_bot_token, *slack_app_token, *slack_channel, *slack_allowed_users,
         *slack_allow, *slack_api_url;
-    uint64_t question_timeout_ms; /* then the recommended options are the answer; 0: never */
+    uint64_t question_timeout_ms;        /* then the recommended options are the answer; 0: never */
+    uint64_t web_active_ms, web_hold_ms; /* how long activity counts, a request may rest */
+    bool interrupts; /* a message to a session at work stops its turn; else it is queued */
 };
 const struct settings *core_settings(struct core *core);

@@ -41,6 +41,7 @@ struct delivery;
 struct telling;
 struct watch;
 struct turn;
+struct resting;
 
 struct core {
     uv_loop_t *loop;
@@ -72,7 +73,10 @@ struct core {
     bool batch;
     struct telling *tellings, **tellings_end;
 
-    uv_timer_t deadline_timer, stop_timer, links_timer, house_timer;
+    int64_t web_active_ms, web_stored_ms; /* wall clock; 0: never */
+    struct resting *resting;
+
+    uv_timer_t deadline_timer, stop_timer, links_timer, house_timer, presence_timer;
     unsigned open_handles;
     bool started, stopping;
     void (*stop_done)(void *data);
@@ -83,6 +87,7 @@ struct core {
 void core_tell_request(struct core *core, const char *pod, const char *id);
 void core_tell_session(struct core *core, const char *pod, const char *id);
 void core_tell_links(struct core *core);
+void core_tell_focus(struct core *core);
 
 /* ---- counting (metrics.c) ---- */
 void counts_init(struct core_counts *c);
@@ -119,6 +124,12 @@ int request_confirm(struct core *core, const char *pod, const char *id);
 int request_void(struct core *core, const char *pod, const char *id, const char *reason);
 void requests_check_deadline(struct core *core);
 unsigned requests_count_open(struct core *core);
+
+/* ---- where people are told (focus.c) ---- */
+void presence_init(struct core *core);
+void presence_release(struct core *core);
+/* What rests and is due now is told. */
+void presence_changed(struct core *core);
 
 /* ---- delivery of decisions (delivery.c) ---- */
 int delivery_start(struct core *core, const char *pod, const char *id);

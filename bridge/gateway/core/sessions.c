@@ -182,7 +182,7 @@ static int create_session(const struct feed *f, const struct feed_session *s, co
     struct session_row row = {
         .pod = f->pod,
         .id = s->id,
-        .parent_id = s->parent_id,
+        .parent_id = s->parent_id ? s->parent_id : "",
         .root_id = root,
         .directory = f->directory,
         .title = s->title,

@@ -11,6 +11,7 @@
 #include "bridge/gateway/slack/users.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -166,6 +167,7 @@ static void do_status(const struct command *c, struct answer *a)
         buf_printf(&a->text, "\n*Waiting for an answer: %zu*\n%s", n, buf_str(&waits));
     else
         buf_puts(&a->text, "\nNothing waits for an answer.");
+    list_add_resting(c->s, a->blocks);
 }
 
 /* ---------------------------------------------------------------- stop, resume, cleanup */
@@ -274,7 +276,7 @@ static void put_help(struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
         buf_printf(out, "\xe2\x80\xa2 `/opencode %s` %s\n", verbs[i].usage, verbs[i].help);
-    buf_puts(out, "\xe2\x80\xa2 `/focus` chooses where you are told of things\n"
+    buf_puts(out, "\xe2\x80\xa2 `/focus slack|web|auto` chooses where you are told of things\n"
                   "Slack allows no commands in threads. There, write `stop`, `allow`, `always`, "
                   "`deny REASON`, the answer to a question, or anything else for the agent. A "
                   "mention or a direct message begins a session in its own thread.");
@@ -303,32 +305,48 @@ static void opencode(struct command *c, const char *text, struct answer *a)
     put_help(&a->text);
 }
 
-/* Where somebody wants to be told of things. */
+static void put_minutes(struct buf *out, int64_t ms)
+{
+    if (ms < 120000)
+        buf_printf(out, "%" PRId64 " s", (ms + 999) / 1000);
+    else
+        buf_printf(out, "%" PRId64 " min", (ms + 30000) / 60000);
+}
+
+/* Where somebody is told of things, as it is now. */
+static void put_focus(const struct command *c, const struct actor *actor, struct buf *answer)
+{
+    struct focus_state f;
+    core_focus(c->s->core, actor, &f);
+    buf_printf(answer, "Focus: *%s*. ", core_focus_name(f.focus));
+    if (f.told == TOLD_SLACK) {
+        buf_puts(answer, "You are told here in Slack");
+        buf_puts(answer, f.focus == FOCUS_AUTO ? ": nobody is at the web page." : ".");
+        return;
+    }
+    buf_puts(answer, "You are told on the web page");
+    if (f.focus == FOCUS_AUTO)
+        buf_printf(answer,
+                   ": somebody is there (as far as I know until "
+                   "<!date^%" PRId64 "^{time}|some minutes from now>)",
+                   f.active_until_ms / 1000);
+    buf_puts(answer, ". What nobody answers there within ");
+    put_minutes(answer, (int64_t)c->s->set->web_hold_ms);
+    buf_puts(answer, " comes here, too; what fails is told here in any case, and the tab _Home_ "
+                     "lists what waits.");
+}
+
 static void do_focus(const struct command *c, const char *text, struct buf *answer)
 {
-    static const struct {
-        const char *mode, *meaning;
-    } modes[] = {
-        { "slack", "you are told in Slack" },
-        { "web", "you are told on the web page" },
-        { "auto", "you are told on the web page while you use it, else in Slack" },
-    };
-    _cleanup_buf_ struct buf key = BUF_INIT;
-    _cleanup_free_ char *stored = NULL;
-    buf_printf(&key, "focus:%s:%s", CONNECTOR, c->user);
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-        if (strcasecmp(modes[i].mode, text) == 0) {
-            int r = store_put(c->s->store, buf_str(&key), modes[i].mode);
-            if (r < 0)
-                buf_puts(answer, ":warning: That could not be stored.");
-            else
-                buf_printf(answer, "Focus: *%s*, %s.", modes[i].mode, modes[i].meaning);
-            return;
-        }
-    if (store_get(c->s->store, buf_str(&key), &stored) < 0)
-        stored = NULL;
-    buf_printf(answer, "Focus: *%s*. Change it with `/focus slack`, `/focus web` or `/focus auto`.",
-               stored ? stored : "auto");
+    struct actor actor = { CONNECTOR, c->user, users_name(c->s->users, c->user) };
+    enum focus f = core_focus_find(text);
+    if (f != FOCUS_MAX && core_set_focus(c->s->core, &actor, f) < 0) {
+        buf_puts(answer, ":warning: That could not be stored.");
+        return;
+    }
+    put_focus(c, &actor, answer);
+    if (f == FOCUS_MAX)
+        buf_puts(answer, "\nChange it with `/focus slack`, `/focus web` or `/focus auto`.");
 }
 
 static void carry_out(struct command *c, const char *name, const char *text, struct answer *a)

@@ -31,6 +31,7 @@ static void add_waiting(struct slack *s, cJSON *blocks)
     else
         buf_puts(&text, "*Nothing waits for an answer.*");
     blocks_add_section(blocks, buf_str(&text));
+    list_add_resting(s, blocks);
 }
 
 /* Links alone: the buttons are in the threads, where everybody sees who pressed them. */
@@ -93,8 +94,13 @@ static void on_may(void *data, bool may)
 
 void home_opened(struct slack *s, const cJSON *event)
 {
-    const char *user = json_str(event, "user", "");
-    if (!text_is_user_id(user) || strcmp(json_str(event, "tab", "home"), "home") != 0)
+    if (strcmp(json_str(event, "tab", "home"), "home") == 0)
+        home_show(s, json_str(event, "user", ""));
+}
+
+void home_show(struct slack *s, const char *user)
+{
+    if (!text_is_user_id(user))
         return;
     struct visitor *v = calloc(1, sizeof *v);
     if (!v)

@@ -7,6 +7,7 @@
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/question.h"
 #include "bridge/gateway/slack/queued.h"
+#include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/users.h"
@@ -28,6 +29,7 @@ static const struct view {
 static bool (*const at_once[])(struct slack *s, const cJSON *payload, const char *action_id) = {
     answer_opens_form,
     queued_action,
+    requests_action,
 };
 
 static const struct view *view_of(const cJSON *payload)

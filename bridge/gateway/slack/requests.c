@@ -2,6 +2,7 @@
 
 #include "base/core/log.h"
 #include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/home.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
@@ -9,6 +10,7 @@
 #include "bridge/gateway/slack/question.h"
 #include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/threads.h"
+#include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -110,7 +112,8 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
     }
     if (e < 0 && e != -ENOENT)
         log_warn("slack: no thread for a request, posting it in the channel: %s", strerror(-e));
-    stream_break(s->stream, r->pod, r->root_session_id);
+    if (r->state != REQUEST_SETTLED)
+        stream_break(s->stream, r->pod, r->root_session_id);
     _cleanup_buf_ struct buf lane = BUF_INIT;
     threads_lane(&lane, r->pod, r->root_session_id);
     (void)outbox_put(s->outbox, &(struct outgoing){
@@ -126,7 +129,8 @@ static void put_post(struct slack *s, const struct request *r, const char *key,
     put_file(s, r, buf_str(&lane));
 }
 
-void requests_changed(struct slack *s, const struct request *r)
+/* `asked_for`: somebody wants it here, wherever people are told. */
+static void changed(struct slack *s, const struct request *r, bool asked_for)
 {
     if ((unsigned)r->state >= REQUEST_STATE_MAX)
         return;
@@ -146,6 +150,12 @@ void requests_changed(struct slack *s, const struct request *r)
         return;
     switch (outbox_fate(s->outbox, buf_str(&key))) {
     case FATE_NONE:
+        /* Its card says what it waits for. */
+        threads_touch(s->threads, r->pod, r->root_session_id);
+        if (!asked_for && core_request_rests(s->core, r))
+            break;
+        put_post(s, r, buf_str(&key), buf_str(&fingerprint), false);
+        break;
     case FATE_QUEUED:
         put_post(s, r, buf_str(&key), buf_str(&fingerprint), false);
         break;
@@ -158,6 +168,46 @@ void requests_changed(struct slack *s, const struct request *r)
             put_post(s, r, buf_str(&key), buf_str(&fingerprint), true);
         break;
     }
+}
+
+void requests_changed(struct slack *s, const struct request *r)
+{
+    changed(s, r, false);
+}
+
+static int bring(void *data, const struct request *r)
+{
+    struct slack *s = data;
+    core_request_taken(s->core, r->pod, r->id);
+    changed(s, r, true);
+    return 0;
+}
+
+bool requests_known(struct slack *s, const struct request *r)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    buf_printf(&key, "request:%s:%s", r->pod, r->id);
+    return outbox_fate(s->outbox, buf_str(&key)) != FATE_NONE;
+}
+
+/* The Home tab has no channel to whisper in: it is shown anew. */
+static void bring_for(const struct wish *w, const char *pod, const char *id)
+{
+    (void)core_with_request(w->s->core, pod, id, bring, w->s);
+    wish_whisper(w, "It comes to its session's thread now.");
+    if (!*w->channel)
+        home_show(w->s, w->user);
+}
+
+bool requests_action(struct slack *s, const cJSON *payload, const char *action_id)
+{
+    const cJSON *action = cJSON_GetArrayItem(json_arr(payload, "actions"), 0);
+    if (strcmp(action_id, ACTION_BRING) != 0)
+        return false;
+    struct wish_fields f = wish_fields_of_action(payload);
+    f.value = json_str(action, "value", "");
+    wish_ask(s, bring_for, &f);
+    return true;
 }
 
 static int offer(void *data, const struct request *r)

@@ -5,10 +5,12 @@
 #include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/turn.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
@@ -235,7 +237,9 @@ static int list_request(void *data, const struct request *r)
     buf_puts(l->out, " \xc2\xb7 ");
     put_ago(l->out, r->created_ms);
     buf_puts(l->out, " \xc2\xb7 ");
-    (void)store_place_get(l->s->store, CONNECTOR, "request", r->pod, r->id, take_address, l);
+    int e = store_place_get(l->s->store, CONNECTOR, "request", r->pod, r->id, take_address, l);
+    if (e == -ENOENT && !requests_known(l->s, r) && core_request_rests(l->s->core, r))
+        buf_puts(l->out, "on the web page");
     buf_putc(l->out, '\n');
     return 0;
 }
@@ -247,6 +251,31 @@ size_t list_put_requests(struct slack *s, struct buf *out, size_t max)
     if (l.count > max)
         buf_printf(out, "and %zu more\n", l.count - max);
     return l.count;
+}
+
+/* One that people are told of on the web page, and that has no message here. */
+static int add_bring(void *data, const struct request *r)
+{
+    struct listing *l = data;
+    _cleanup_buf_ struct buf line = BUF_INIT, value = BUF_INIT;
+    if (l->count == LIST_MAX || r->state != REQUEST_PENDING || requests_known(l->s, r) ||
+        !core_request_rests(l->s->core, r))
+        return 0;
+    buf_puts(&line, "On the web page: ");
+    (void)text_put(&line, r->summary, 100, TEXT_ESCAPE | TEXT_ONE_LINE);
+    permission_value(&value, r->pod, r->id);
+    struct blocks_button button = { .action_id = ACTION_BRING,
+                                    .label = "Show it here",
+                                    .value = buf_str(&value) };
+    blocks_add_section_button(l->blocks, buf_str(&line), &button);
+    l->count++;
+    return 0;
+}
+
+void list_add_resting(struct slack *s, cJSON *blocks)
+{
+    struct listing l = { .s = s, .blocks = blocks };
+    (void)core_each_request(s->core, true, add_bring, &l);
 }
 
 struct details {

@@ -32,6 +32,8 @@ void list_match_release(struct list_match *m);
 size_t list_add_sessions(struct slack *s, cJSON *blocks, const struct list_filter *f, bool buttons);
 /* A line for each open request, with a link to its message. Returns how many there are. */
 size_t list_put_requests(struct slack *s, struct buf *out, size_t max);
+/* A block for each that waits on the web page, with a button that brings it here. */
+void list_add_resting(struct slack *s, cJSON *blocks);
 /* All that is known of one session, mrkdwn. */
 void list_put_details(struct slack *s, struct buf *out, const char *pod, const char *id);
 

@@ -399,6 +399,20 @@ struct closing {
     bool posted; /* some of it was to be seen before */
 };
 
+/* Told wherever people are, also where the session had no thread before. */
+static int tell_failed(void *data, const struct session *s)
+{
+    struct closing *c = data;
+    _cleanup_buf_ struct buf note = BUF_INIT;
+    buf_puts(&note, ":x: ");
+    put_author(&note, s->created_by);
+    buf_puts(&note, "The turn failed: ");
+    (void)text_put(&note, c->end.text, 600, TEXT_ESCAPE | TEXT_ONE_LINE);
+    buf_puts(&note, "\nA reply here tries again.");
+    put_note(c->st, c->turn, "failed", buf_str(&note));
+    return 0;
+}
+
 static int close_turn(void *data, const struct session *s)
 {
     struct closing *c = data;
@@ -406,24 +420,20 @@ static int close_turn(void *data, const struct session *s)
     _cleanup_buf_ struct buf note = BUF_INIT;
     c->end.cost = s->cost;
     c->end.tokens = s->tokens;
-    bool failed = c->end.status == SESSION_ERROR;
     int r = send_pages(c->st, t, &c->end);
     if (r < 0)
         return r;
-    if (failed) {
-        buf_puts(&note, ":x: ");
-        put_author(&note, s->created_by);
-        buf_puts(&note, "The turn failed: ");
-        (void)text_put(&note, c->end.text, 600, TEXT_ESCAPE | TEXT_ONE_LINE);
-        buf_puts(&note, "\nA reply here tries again.");
-    } else if (c->posted && c->end.now_ms - t->begun_ms >= LONG_MS && *turn_last_text(t) &&
-               strcmp(c->end.text, "aborted") != 0) {
+    if (c->end.status == SESSION_ERROR)
+        return tell_failed(data, s);
+    if (c->posted && c->end.now_ms - t->begun_ms >= LONG_MS && *turn_last_text(t) &&
+        strcmp(c->end.text, "aborted") != 0 &&
+        core_session_told(c->st->s->core, t->pod, t->session) != TOLD_WEB) {
         put_author(&note, s->created_by);
         buf_puts(&note, ":white_check_mark: Done: ");
         (void)text_put(&note, turn_last_text(t), 150, TEXT_ESCAPE | TEXT_ONE_LINE);
     }
     if (note.len)
-        put_note(c->st, t, failed ? "failed" : "done", buf_str(&note));
+        put_note(c->st, t, "done", buf_str(&note));
     return 0;
 }
 
@@ -438,7 +448,10 @@ static void finish(struct stream *st, struct live *l)
                  .now_ms = clock_wall_ms() - CLOSE_MS },
         .posted = t->n_shown > 0,
     };
-    if (has_thread(st, t)) {
+    if (!has_thread(st, t) && l->status == SESSION_ERROR) {
+        if (threads_ensure(st->s->threads, t->pod, t->session) == 0)
+            (void)core_with_session(st->s->core, t->pod, t->session, tell_failed, &c);
+    } else if (has_thread(st, t)) {
         int r = core_with_session(st->s->core, t->pod, t->session, close_turn, &c);
         if (r < 0 && r != -ENOENT) {
             l->close_ms = clock_mono_ms() + SPACING_MS;

@@ -119,7 +119,7 @@ int threads_place(struct threads *t, const char *pod, const char *session_id, ch
 
 /* ---------------------------------------------------------------- the card */
 
-static void put_status(struct buf *out, const struct session *s)
+static void put_status(struct buf *out, const struct session *s, bool rests)
 {
     static const char *const words[SESSION_STATUS_MAX] = {
         [SESSION_IDLE] = ":white_circle: ready",
@@ -134,6 +134,8 @@ static void put_status(struct buf *out, const struct session *s)
         (void)text_put(out, s->status_text, 300, TEXT_ESCAPE | TEXT_ONE_LINE);
     }
     text_put_next_try(out, s->status == SESSION_RETRY ? s->retry_at_ms : 0);
+    if (rests)
+        buf_puts(out, "; it waits for an answer on the web page");
 }
 
 /* While it is at work it can be stopped from here: commands do not work in threads. */
@@ -149,7 +151,8 @@ static void put_stop(cJSON *blocks, const struct session *s)
     blocks_add_buttons(blocks, "session", &stop, 1);
 }
 
-static cJSON *card_message(const struct session *s)
+/* `rests`: a request waits on the web page, and not here. */
+static cJSON *card_message(const struct session *s, bool rests)
 {
     _cleanup_buf_ struct buf head = BUF_INIT, text = BUF_INIT, where = BUF_INIT;
     cJSON *m = cJSON_CreateObject();
@@ -157,7 +160,7 @@ static cJSON *card_message(const struct session *s)
                    TEXT_ESCAPE | TEXT_ONE_LINE);
     json_add_str(m, "text", buf_str(&text));
     buf_printf(&head, ":speech_balloon: *%s*\n", buf_str(&text));
-    put_status(&head, s);
+    put_status(&head, s, rests);
     buf_printf(&where, "%s \xc2\xb7 %s%s%s", s->directory, s->pod, *s->model ? " \xc2\xb7 " : "",
                s->model);
     cJSON *blocks = cJSON_AddArrayToObject(m, "blocks");
@@ -167,14 +170,14 @@ static cJSON *card_message(const struct session *s)
     return m;
 }
 
-static void card_extra(struct buf *out, const struct session *s, bool adopted)
+static void card_extra(struct buf *out, const struct session *s, bool rests)
 {
     _cleanup_json_ cJSON *j = cJSON_CreateObject();
     _cleanup_buf_ struct buf seen = BUF_INIT;
-    buf_printf(&seen, "%d/%s/%s/%" PRId64, (int)s->status, s->title, s->status_text,
-               s->retry_at_ms);
+    buf_printf(&seen, "%d/%s/%s/%" PRId64 "%s", (int)s->status, s->title, s->status_text,
+               s->retry_at_ms, rests ? "/rests" : "");
     json_add_str(j, "seen", buf_str(&seen));
-    (void)cJSON_AddBoolToObject(j, "adopted", adopted);
+    (void)cJSON_AddBoolToObject(j, "adopted", false);
     _cleanup_free_ char *text = json_print(j);
     buf_puts(out, text ? text : "{}");
 }
@@ -191,14 +194,15 @@ static int put_card(void *data, const struct session *s)
     bool reply = strcmp(c->kind, "card") == 0;
     buf_printf(&key, "%s:%s:%s", c->kind, s->pod, s->id);
     threads_lane(&lane, s->pod, s->id);
-    card_extra(&extra, s, false);
+    bool rests = core_session_rests(c->t->s->core, s->pod, s->id);
+    card_extra(&extra, s, rests);
     /* It was posted, yet it has no place: somebody deleted it. Then there is a new one. */
     bool again = outbox_fate(c->t->s->outbox, buf_str(&key)) == FATE_DONE;
     return outbox_put(c->t->s->outbox, &(struct outgoing){
                                            .again = again,
                                            .key = buf_str(&key),
                                            .lane = buf_str(&lane),
-                                           .args = card_message(s),
+                                           .args = card_message(s, rests),
                                            .thread = { reply ? "session" : NULL, s->pod, s->id },
                                            .place = { c->kind, s->pod, s->id },
                                            .extra = buf_str(&extra),
@@ -304,14 +308,15 @@ static int update_card(void *data, const struct session *s)
     if (json_parse(&old, f.extra, strlen(f.extra), NULL) == 0 && json_bool(old, "adopted", false))
         return 0; /* the first message is a person's, and the card is not there yet */
     _cleanup_buf_ struct buf key = BUF_INIT, extra = BUF_INIT;
-    card_extra(&extra, s, false);
+    bool rests = core_session_rests(t->s->core, s->pod, s->id);
+    card_extra(&extra, s, rests);
     if (strcmp(buf_str(&extra), f.extra) == 0)
         return 0;
     buf_printf(&key, "update:%s:%s:%s", kind, s->pod, s->id);
     return outbox_put(t->s->outbox, &(struct outgoing){
                                         .key = buf_str(&key),
                                         .lane = buf_str(&key),
-                                        .args = card_message(s),
+                                        .args = card_message(s, rests),
                                         .place = { kind, s->pod, s->id },
                                         .extra = buf_str(&extra),
                                         .update = true,
@@ -343,6 +348,12 @@ void threads_session_changed(struct threads *t, const struct session *s)
     if (!has_thread(t, s->pod, s->id))
         return;
     mark_changed(t, s->pod, s->id);
+}
+
+void threads_touch(struct threads *t, const char *pod, const char *session_id)
+{
+    if (has_thread(t, pod, session_id))
+        mark_changed(t, pod, session_id);
 }
 
 /* ---------------------------------------------------------------- the pod stops */

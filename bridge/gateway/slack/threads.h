@@ -24,6 +24,9 @@ int threads_adopt(struct threads *t, const char *pod, const char *session_id, co
 /* The session changed: its card follows, at most every other second. */
 void threads_session_changed(struct threads *t, const struct session *s);
 
+/* Something else that its card shows may have changed. */
+void threads_touch(struct threads *t, const char *pod, const char *session_id);
+
 /* Whose thread this is. `*ret_pod` and `*ret_session` are malloc'ed. 0 or -ENOENT. */
 int threads_find(struct threads *t, const char *channel, const char *thread_ts, char **ret_pod,
                  char **ret_session);

@@ -20,6 +20,7 @@ EMBED(style, "bridge/gateway/web/assets/app.css");
 EMBED(script, "bridge/gateway/web/assets/app.js");
 EMBED(api, "bridge/gateway/web/assets/api.js");
 EMBED(cards, "bridge/gateway/web/assets/cards.js");
+EMBED(focus, "bridge/gateway/web/assets/focus.js");
 EMBED(logs, "bridge/gateway/web/assets/logs.js");
 EMBED(pod, "bridge/gateway/web/assets/pod.js");
 EMBED(session, "bridge/gateway/web/assets/session.js");
@@ -34,6 +35,7 @@ static const struct asset assets[ROUTE_MAX] = {
     [ROUTE_SCRIPT] = { "text/javascript; charset=utf-8", asset_script, asset_script_end },
     [ROUTE_SCRIPT_API] = { "text/javascript; charset=utf-8", asset_api, asset_api_end },
     [ROUTE_SCRIPT_CARDS] = { "text/javascript; charset=utf-8", asset_cards, asset_cards_end },
+    [ROUTE_SCRIPT_FOCUS] = { "text/javascript; charset=utf-8", asset_focus, asset_focus_end },
     [ROUTE_SCRIPT_LOGS] = { "text/javascript; charset=utf-8", asset_logs, asset_logs_end },
     [ROUTE_SCRIPT_POD] = { "text/javascript; charset=utf-8", asset_pod, asset_pod_end },
     [ROUTE_SCRIPT_SESSION] = { "text/javascript; charset=utf-8", asset_session, asset_session_end },

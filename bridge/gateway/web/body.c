@@ -197,6 +197,22 @@ int body_read_login(const cJSON *j, struct body_login *ret, struct body_error *e
     return 0;
 }
 
+static bool is_focus(const char *s)
+{
+    return strcmp(s, "auto") == 0 || strcmp(s, "slack") == 0 || strcmp(s, "web") == 0;
+}
+
+int body_read_focus(const cJSON *j, const char **ret, struct body_error *e)
+{
+    static const struct field fields[] = { { "focus", 10, true, is_focus,
+                                             "must be \"auto\", \"slack\" or \"web\"" } };
+    const cJSON *v[FIELDS_MAX] = { NULL };
+    if (fields_read(j, fields, ARRAY_SIZE(fields), v, e) < 0)
+        return -1;
+    *ret = text_of(v[0]);
+    return 0;
+}
+
 static int answers_check(const cJSON *answers, struct body_error *e)
 {
     const cJSON *labels, *label;

@@ -37,4 +37,6 @@ struct body_decision {
 int body_read_start(const cJSON *j, struct body_start *ret, struct body_error *e);
 int body_read_message(const cJSON *j, struct body_message *ret, struct body_error *e);
 int body_read_login(const cJSON *j, struct body_login *ret, struct body_error *e);
+/* "auto", "slack" or "web". */
+int body_read_focus(const cJSON *j, const char **ret, struct body_error *e);
 int body_read_decision(const cJSON *j, struct body_decision *ret, struct body_error *e);

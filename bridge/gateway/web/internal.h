@@ -87,6 +87,8 @@ void session_start_post(struct call *c); /* orders.c */
 void session_message_post(struct call *c);
 void session_abort_post(struct call *c);
 void decision_post(struct call *c);
+void focus_get(struct call *c); /* focus.c */
+void focus_post(struct call *c);
 
 /* ---- shared by handlers (call.c) ---- */
 /* The body as a JSON object; NULL: answered already. */

@@ -62,6 +62,7 @@ void login_post(struct call *c)
     }
     struct actor actor = { .connector = "web", .id = login->name, .name = login->name };
     core_audit(w->core, &actor, "login", server_request_peer(c->request), "");
+    core_web_activity(w->core);
     answer_login(c, login);
 }
 

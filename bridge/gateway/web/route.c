@@ -11,6 +11,7 @@ const struct route route_table[ROUTE_MAX] = {
     [ROUTE_SCRIPT] = { SERVER_GET, "/app.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_API] = { SERVER_GET, "/api.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_CARDS] = { SERVER_GET, "/cards.js", ACCESS_OPEN, false },
+    [ROUTE_SCRIPT_FOCUS] = { SERVER_GET, "/focus.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_LOGS] = { SERVER_GET, "/logs.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_POD] = { SERVER_GET, "/pod.js", ACCESS_OPEN, false },
     [ROUTE_SCRIPT_SESSION] = { SERVER_GET, "/session.js", ACCESS_OPEN, false },
@@ -30,6 +31,9 @@ const struct route route_table[ROUTE_MAX] = {
     [ROUTE_DECISION] = { SERVER_POST, "/api/requests/{}/decision", ACCESS_CHANGE, true },
     [ROUTE_EVENTS] = { SERVER_GET, "/api/events", ACCESS_READ, false },
     [ROUTE_CATALOG] = { SERVER_GET, "/api/catalog", ACCESS_READ, false },
+    [ROUTE_FOCUS] = { SERVER_GET, "/api/focus", ACCESS_READ, false },
+    [ROUTE_FOCUS_SET] = { SERVER_POST, "/api/focus", ACCESS_CHANGE, true },
+    [ROUTE_ACTIVITY] = { SERVER_POST, "/api/activity", ACCESS_CHANGE, false },
     [ROUTE_POD] = { SERVER_GET, "/api/pod", ACCESS_READ, false },
     [ROUTE_LOGS] = { SERVER_GET, "/api/logs", ACCESS_READ, false },
 };

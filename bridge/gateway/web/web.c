@@ -116,6 +116,12 @@ static void on_pod(void *data)
     events_tell(&w->events, "pod", "{}");
 }
 
+static void on_focus(void *data)
+{
+    struct web *w = data;
+    events_tell(&w->events, "focus", "{}");
+}
+
 static void on_notice(void *data, const char *text)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
@@ -204,6 +210,7 @@ static call_handler_fn *const handlers[ROUTE_MAX] = {
     [ROUTE_SCRIPT] = page_serve,
     [ROUTE_SCRIPT_API] = page_serve,
     [ROUTE_SCRIPT_CARDS] = page_serve,
+    [ROUTE_SCRIPT_FOCUS] = page_serve,
     [ROUTE_SCRIPT_LOGS] = page_serve,
     [ROUTE_SCRIPT_POD] = page_serve,
     [ROUTE_SCRIPT_SESSION] = page_serve,
@@ -223,6 +230,9 @@ static call_handler_fn *const handlers[ROUTE_MAX] = {
     [ROUTE_DECISION] = decision_post,
     [ROUTE_EVENTS] = events_get,
     [ROUTE_CATALOG] = catalog_get,
+    [ROUTE_FOCUS] = focus_get,
+    [ROUTE_FOCUS_SET] = focus_post,
+    [ROUTE_ACTIVITY] = focus_get, /* it is noted with every change that a page makes */
     [ROUTE_POD] = pod_get,
     [ROUTE_LOGS] = logs_get,
 };
@@ -285,12 +295,18 @@ void web_request(struct web *w, struct server_request *r)
     const struct route *route = no_route ? &nowhere : &route_table[c.match.id];
     int status =
         access_check(&head, &w->rules, route, &w->logins, &w->limiter, clock_wall_ms(), &c.who);
-    if (status != 0)
+    if (status != 0) {
         answer_refused(&c, status);
-    else if (no_route)
+        return;
+    }
+    if (no_route) {
         answer_no_route(&c, no_route);
-    else
-        handlers[c.match.id](&c);
+        return;
+    }
+    /* A person: programs have a token, and what an open page only reads or hears says nothing. */
+    if (route->access == ACCESS_CHANGE && c.who.login && c.match.id != ROUTE_LOGOUT)
+        core_web_activity(w->core);
+    handlers[c.match.id](&c);
 }
 
 /* ---------------------------------------------------------------- life */
@@ -344,6 +360,7 @@ int web_connector_new(struct web **ret, struct core *core, struct error *e)
                                          .session_changed = on_session,
                                          .activity = on_activity,
                                          .links_changed = on_links,
+                                         .focus_changed = on_focus,
                                          .pod_changed = on_pod,
                                          .notice = on_notice,
                                          .stopping = on_stopping,

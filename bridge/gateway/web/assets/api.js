@@ -125,7 +125,7 @@ export class Stream {
     listen("ready", (data) => this.#up(!data.resumed));
     listen("reset", () => this.#up(true));
     listen("beat", () => {});
-    for (const type of ["request", "session", "activity", "links", "notice", "pod"]) listen(type, (data) => this.#on[type](data));
+    for (const type of ["request", "session", "activity", "links", "notice", "pod", "focus"]) listen(type, (data) => this.#on[type](data));
     listen("stopping", () => this.#lost());
   }
 

@@ -1,6 +1,7 @@
 // The page: login, which part is shown, forms, and what comes over the stream.
 import { $, el, retime, say } from "./text.js";
 import { Stream, api, login, logout } from "./api.js";
+import { listenToPeople, readFocus, watchFor } from "./focus.js";
 import { forgetRequests, showRequest, showRequests } from "./cards.js";
 import { listenToLogs, showLogs } from "./logs.js";
 import { podChanged, podLinks, showPod } from "./pod.js";
@@ -57,6 +58,7 @@ const stream = new Stream({
   activity: session.showActivity,
   links: showLinks,
   pod: podChanged,
+  focus: readFocus,
   notice(n) {
     $("notice-text").textContent = n.text;
     $("notice").hidden = false;
@@ -73,6 +75,7 @@ async function load() {
     showRequests([...all.requests, ...open.requests.filter((r) => !late.has(`${r.pod}/${r.id}`))]);
     session.refresh();
     podChanged();
+    readFocus();
     offer(await api("/api/catalog"));
   } catch (error) {
     if (error.status !== 401) say(error.message);
@@ -194,12 +197,14 @@ function enter() {
   $("login").hidden = true;
   $("bar").hidden = $("app").hidden = false;
   stream.open();
+  watchFor(true);
   route(false);
 }
 
 function leave() {
   if (!$("login").hidden) return;
   stream.close();
+  watchFor(false);
   showLogs(undefined);
   showPod(false);
   forgetRequests();
@@ -247,6 +252,7 @@ async function begin() {
   enterSends($("message"), $("message-hint"));
   session.listenToScrolling();
   listenToLogs();
+  listenToPeople();
   $("logs-form").addEventListener("submit", (event) => event.preventDefault());
   $("stop").addEventListener("click", stop);
   $("logout").addEventListener("click", () => logout().catch(() => {}).finally(leave));
