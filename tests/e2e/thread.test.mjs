@@ -23,6 +23,8 @@ describe("with Slack and the plugin", { skip }, () => {
     await pod.ready();
     await pod.bridged();
     await eventually("Slack is connected", async () => (await pod.fetch("/api/health")).body.slack?.state === "connected");
+    // Some of these tests are at the web page, too.
+    await slack.control("slash", { user: "alice", channel: CHANNEL, command: "/focus", text: "slack" });
   });
   after(async () => {
     await pod?.end();

@@ -17,6 +17,7 @@ static void answer_focus(struct call *c)
     jsonw_str(&w, "told", places[state.slack ? state.told : TOLD_WEB]);
     jsonw_bool(&w, "slack", state.slack);
     jsonw_int(&w, "active_until_ms", state.active_until_ms);
+    jsonw_int(&w, "active_for_ms", (int64_t)core_settings(c->web->core)->web_active_ms);
     jsonw_int(&w, "hold_ms", (int64_t)core_settings(c->web->core)->web_hold_ms);
     jsonw_object_end(&w);
     answer_json(c, 200, &out);

@@ -3,13 +3,14 @@
 import { $, say } from "./text.js";
 import { api } from "./api.js";
 
-const EVERY_MS = 30000;
 const NOW = { slack: "Now: in Slack.", web: "Now: on this page.", both: "Now: in both." };
 
 let active = false;
 let last = 0;
+let every_ms = 30000;
 
-function show({ focus, told, slack, hold_ms }) {
+function show({ focus, told, slack, hold_ms, active_for_ms }) {
+  every_ms = Math.min(30000, active_for_ms / 4);
   const minutes = Math.round(hold_ms / 60000);
   const wait = minutes > 1 ? `${minutes} minutes` : `${Math.round(hold_ms / 1000)} seconds`;
   $("focus").hidden = !slack;
@@ -32,7 +33,7 @@ async function choose() {
 }
 
 function somebodyIsHere() {
-  if (!active || document.hidden || Date.now() - last < EVERY_MS) return;
+  if (!active || document.hidden || Date.now() - last < every_ms) return;
   last = Date.now();
   api("/api/activity", undefined, { post: true }).then(show, () => (last = 0));
 }
