@@ -133,7 +133,7 @@ describe("one question", () => {
 
   test("nobody answers in time: what is recommended, and only that", async () => {
     await w.kill("SIGTERM");
-    await w.start({ CODEV_QUESTION_TIMEOUT_MS: "4000" });
+    await w.start({ CODEV_GATEWAY_QUESTION_TIMEOUT: "4s" });
     await ask(q("Without a hint?", ["Left", "Right"]));
     const waits = await w.waiting("Without a hint?");
     assert.doesNotMatch(seen(waits), /Without an answer/);

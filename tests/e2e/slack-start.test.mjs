@@ -99,7 +99,7 @@ test("/focus is kept, also over a kill", async () => {
   const focus = async (text) => (await w.slash("alice", text, "/focus")).user_sees;
   assert.match(await focus(""), /Focus: \*auto\*/);
   assert.match(await focus("Web"), /Focus: \*web\*/);
-  assert.match(await focus("nonsense"), /Focus: \*web\*\. Change it/);
+  assert.match(await focus("nonsense"), /Focus: \*web\*\. You are told on the web page[^]*Change it/);
   await w.kill();
   await w.start();
   assert.match(await focus(""), /Focus: \*web\*/);

@@ -27,11 +27,9 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 
 enum activity_case { NEVER, ENDED, JUST_ENDED, GOES_ON, OF_THE_FUTURE, ACTIVITY_CASES };
 static const int64_t active_at[ACTIVITY_CASES] = {
-    [NEVER] = 0,
-    [ENDED] = NOW - 2 * WINDOW,
-    [JUST_ENDED] = NOW - WINDOW,
-    [GOES_ON] = NOW - 100,
-    [OF_THE_FUTURE] = NOW + 5000, /* the clock was set back: it counts from now */
+    [NEVER] = 0,           [ENDED] = NOW - 2 * WINDOW,   [JUST_ENDED] = NOW - WINDOW,
+    [GOES_ON] = NOW - 100, [OF_THE_FUTURE] = NOW + 5000, /* the clock was set back: it counts from
+                                                            now */
 };
 
 enum urgency { NO_URGENCY, URGENT_SOON, URGENT_LATE, URGENT_NOW, URGENT_SINCE, URGENCY_CASES };
@@ -60,8 +58,9 @@ START_TEST(every_combination)
     for (unsigned u = 0; u < URGENCY_CASES; u++)
         for (unsigned weight = 0; weight < WEIGHT_MAX; weight++) {
             const char *want = weight == WEIGHT_CRITICAL ? "B " : &rule[focus][active][u * 3];
-            const struct presence p = { focus,  NOW, active_at[active], WINDOW, (enum weight)weight,
-                                        urgent_at[u] };
+            const struct presence p = {
+                focus, NOW, active_at[active], WINDOW, (enum weight)weight, urgent_at[u]
+            };
             int64_t end = (active == OF_THE_FUTURE ? NOW : active_at[active]) + WINDOW;
             struct presence_verdict v = presence_judge(&p);
             ck_assert_int_eq(v.told, *want == 'S'   ? TOLD_SLACK
@@ -304,7 +303,7 @@ int main(void)
 {
     Suite *s = suite_create("core_presence");
     TCase *t = tcase_create("rule");
-    tcase_add_loop_test(t, every_combination, 0, FOCUS_MAX *ACTIVITY_CASES);
+    tcase_add_loop_test(t, every_combination, 0, FOCUS_MAX * ACTIVITY_CASES);
     tcase_add_test(t, urgent_while_it_can_still_be_answered);
     suite_add_tcase(s, t);
     t = tcase_create("core");

@@ -273,9 +273,8 @@ struct looking_at {
 static int still_rests(void *data, const struct request_row *row)
 {
     struct looking_at *l = data;
-    struct presence_verdict v =
-        judge_request(l->core, row->pod, row->root_session_id, (enum request_kind)row->kind,
-                      row->created_ms);
+    struct presence_verdict v = judge_request(l->core, row->pod, row->root_session_id,
+                                              (enum request_kind)row->kind, row->created_ms);
     l->rests = row->state == REQUEST_PENDING && v.told == TOLD_WEB;
     if (l->rests && v.slack_ms)
         look_in(l->core, v.slack_ms);

@@ -13,8 +13,8 @@ enum weight {
 struct presence {
     enum focus focus;
     int64_t now_ms;
-    int64_t active_ms;       /* somebody's last doing on the web page; 0: never */
-    int64_t active_for_ms;   /* how long that counts */
+    int64_t active_ms;     /* somebody's last doing on the web page; 0: never */
+    int64_t active_for_ms; /* how long that counts */
     enum weight weight;
     int64_t urgent_ms; /* from then on it is urgent; 0: never */
 };
