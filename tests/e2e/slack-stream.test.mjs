@@ -183,6 +183,21 @@ describe("a reply while the agent works", () => {
     assert.doesNotMatch(written(await pages(root)), /Never said/);
   });
 
+  test("by setting it stops the turn itself, and the agent reads it at once", async () => {
+    await w.kill("SIGTERM");
+    await w.start({ CODEV_GATEWAY_BUSY: "interrupt" });
+    const root = await begin("@@slow 400 150\n@@text Never said either.");
+    await busy(root);
+    await say(root, "@@text Read without a click.");
+    await shown(root, /Read without a click\./);
+    await shown(root, /Sent at once/);
+    await shown(root, /:black_square_for_stop: Stopped after/);
+    assert.deepEqual((await thread(root)).filter((m) => /Queued: the agent/.test(seen(m))), []);
+    assert.doesNotMatch(written(await pages(root)), /Never said/);
+    await w.kill("SIGTERM");
+    await w.start();
+  });
+
   test("stopped by a word and by the button; what was queued stays to be sent", async () => {
     const root = await begin("@@slow 400 150");
     await busy(root);

@@ -11,6 +11,7 @@
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/turn.h"
+#include "bridge/gateway/slack/users.h"
 #include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>
@@ -69,20 +70,21 @@ static cJSON *notice(const char *line, const char *pod, const char *session, con
 
 static void put_notice(struct slack *s, const struct queued_message *m)
 {
+    static const char queued[] = ":hourglass_flowing_sand: Queued: the agent is at work and reads "
+                                 "this when the turn ends. _Send now_ stops the turn.";
+    static const char stops[] = ":arrow_up: This stops the turn: the agent reads it at once.";
+    bool now = s->set->interrupts;
     _cleanup_buf_ struct buf key = BUF_INIT, lane = BUF_INIT;
     buf_printf(&key, "queued:%s:%s", m->pod, m->message_id);
     threads_lane(&lane, m->pod, m->session_id);
-    (void)outbox_put(
-        s->outbox,
-        &(struct outgoing){
-            .key = buf_str(&key),
-            .lane = buf_str(&lane),
-            .args = notice(":hourglass_flowing_sand: Queued: the agent is at work and reads this "
-                           "when the turn ends. _Send now_ stops the turn.",
-                           m->pod, m->session_id, m->message_id),
-            .thread = { "session", m->pod, m->session_id },
-            .place = { "queued", m->pod, m->message_id },
-        });
+    (void)outbox_put(s->outbox, &(struct outgoing){
+                                    .key = buf_str(&key),
+                                    .lane = buf_str(&lane),
+                                    .args = notice(now ? stops : queued, m->pod, m->session_id,
+                                                   now ? NULL : m->message_id),
+                                    .thread = { "session", m->pod, m->session_id },
+                                    .place = { "queued", m->pod, m->message_id },
+                                });
 }
 
 static void change_notice(struct slack *s, const char *pod, const char *session, const char *id,
@@ -102,6 +104,39 @@ static void change_notice(struct slack *s, const char *pod, const char *session,
 
 /* ---------------------------------------------------------------- in and out */
 
+static int status_of(void *data, const struct session *s)
+{
+    *(enum session_status *)data = s->status;
+    return 0;
+}
+
+static bool is_busy(struct slack *s, const char *pod, const char *session)
+{
+    enum session_status status = SESSION_IDLE;
+    (void)core_with_session(s->core, pod, session, status_of, &status);
+    return status == SESSION_BUSY || status == SESSION_RETRY;
+}
+
+static void on_abort(void *data, int error, const char *message, const char *session_id)
+{
+    (void)data;
+    if (error)
+        log_warn("slack: session %s could not be stopped: %s", session_id, message);
+}
+
+/* gateway.busy: interrupt. The turn may be over by now: then it has read the message. */
+static void interrupt_for(struct slack *s, const struct queued_message *m)
+{
+    struct actor actor = { CONNECTOR, m->user, users_name(s->users, m->user) };
+    int r = is_busy(s, m->pod, m->session_id)
+                ? core_session_abort(s->core, m->pod, m->session_id, &actor, on_abort, NULL)
+                : -ESRCH;
+    if (r == -ESRCH)
+        queued_turn_ended(s, m->pod, m->session_id, false);
+    else if (r < 0)
+        log_warn("slack: session %s could not be stopped: %s", m->session_id, strerror(-r));
+}
+
 void queued_add(struct slack *s, const struct queued_message *m)
 {
     _cleanup_json_ cJSON *list = load(s, m->pod, m->session_id);
@@ -116,6 +151,8 @@ void queued_add(struct slack *s, const struct queued_message *m)
     json_add_str(j, "id", m->message_id);
     json_add_str(j, "user", m->user);
     json_add_str(j, "text", m->text);
+    if (s->set->interrupts)
+        (void)cJSON_AddBoolToObject(j, "now", true);
     if (!cJSON_AddItemToArray(list, j))
         cJSON_Delete(j);
     bool begun = store_begin(s->store) == 0;
@@ -124,6 +161,8 @@ void queued_add(struct slack *s, const struct queued_message *m)
     if (begun)
         (void)store_commit(s->store);
     stream_break(s->stream, m->pod, m->session_id);
+    if (s->set->interrupts)
+        interrupt_for(s, m);
 }
 
 static void on_sent(void *data, int error, const char *message, const char *session_id)
@@ -191,13 +230,6 @@ void queued_turn_ended(struct slack *s, const char *pod, const char *session_id,
 
 /* ---------------------------------------------------------------- buttons */
 
-static void on_abort(void *data, int error, const char *message, const char *session_id)
-{
-    (void)data;
-    if (error)
-        log_warn("slack: session %s could not be stopped: %s", session_id, message);
-}
-
 static void whisper_failed(const struct wish *w, int r)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -205,23 +237,10 @@ static void whisper_failed(const struct wish *w, int r)
     wish_whisper(w, buf_str(&b));
 }
 
-static int status_of(void *data, const struct session *s)
-{
-    *(enum session_status *)data = s->status;
-    return 0;
-}
-
-static bool is_busy(const struct wish *w, const char *pod, const char *session)
-{
-    enum session_status status = SESSION_IDLE;
-    (void)core_with_session(w->s->core, pod, session, status_of, &status);
-    return status == SESSION_BUSY || status == SESSION_RETRY;
-}
-
 static void stop_session(const struct wish *w, const char *pod, const char *session)
 {
     struct actor actor = wish_actor(w);
-    if (!is_busy(w, pod, session)) {
+    if (!is_busy(w->s, pod, session)) {
         wish_whisper(w, "Nothing is running here.");
         return;
     }
@@ -248,7 +267,7 @@ static void send_now(const struct wish *w, const char *pod, const char *session)
     (void)cJSON_AddBoolToObject(mine, "now", true);
     json_add_str(mine, "by", w->user);
     save(w->s, pod, session, list);
-    if (!is_busy(w, pod, session)) {
+    if (!is_busy(w->s, pod, session)) {
         queued_turn_ended(w->s, pod, session, true);
         return;
     }
