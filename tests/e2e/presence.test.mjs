@@ -10,6 +10,7 @@ import { accessible, bash, openPage, startBrowser } from "./lib/web.mjs";
 
 const dir = tempDir("presence");
 let model, opencode, browser, w, home;
+let excused = []; // what a kill in the middle causes
 
 before(async () => {
   model = await startFakeModel();
@@ -28,7 +29,8 @@ beforeEach(async () => {
 afterEach(async (context) => {
   for (const r of (await w.api("/api/requests")).requests) // OpenCode outlives the gateway
     await w.api(`/api/requests/${r.id}/decision`, { method: "POST", body: JSON.stringify({ decision: "reject" }) });
-  await w.end({ passed: context.passed });
+  await w.end({ excused, passed: context.passed });
+  excused = [];
   fs.rmSync(home, { recursive: true, force: true });
 });
 
@@ -114,6 +116,7 @@ test("it rests over a restart, the Home tab has it, and brings it", async (t) =>
   await page(t);
   await opencode.prompt(bash("touch restarted"), "Over a restart");
   await rests();
+  excused = ["event_not_acked_in_time"];
   await w.kill("SIGKILL");
   await w.start();
   await rests();
@@ -129,9 +132,51 @@ test("it rests over a restart, the Home tab has it, and brings it", async (t) =>
   assert.equal((await w.all("&from=bot")).filter((x) => /allow_once/.test(JSON.stringify(x._meta.history)) && /touch restarted/.test(seen(x))).length <= 1, true);
 });
 
+test("what is denied by itself is asked in Slack before", async (t) => {
+  await w.start({ CODEV_PERMISSION_DEADLINE_MS: "10000" }); // the first name of gateway.permission_deadline
+  await page(t);
+  await opencode.prompt(bash("touch in-time"));
+  await rests();
+  const m = await w.waiting("in-time");
+  await w.settled(m.ts, /[Dd]enied.*deadline|deadline.*[Dd]enied/s);
+});
+
+test("what is written elsewhere is quoted in the thread, once; what comes from it is not", async (t) => {
+  await w.start();
+  await w.control("message", { user: "alice", channel: "dev", text: "<@U0BOT000001> @@text Begun." });
+  const root = await eventually("the thread", async () => (await w.all()).find((m) => m.text.includes("Begun.") && !m.thread_ts));
+  const thread = async () => (await w.all(`&thread_ts=${root.ts}`)).filter((m) => m.ts !== root.ts);
+  const says = (text, count = 1) =>
+    eventually(`the thread says ${text}`, async () => (await thread()).filter((m) => seen(m).includes(text)).length >= count);
+  await says("Done in");
+  const id = (await w.api("/api/sessions")).sessions.find((s) => s.created_by.startsWith("slack:")).id;
+  await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text: "look <here> & there\n@@text Looked." }] });
+  await says("Somebody in OpenCode");
+  await says("Looked.", 2);
+  const p = await page(t);
+  await p.goto(`${w.url}/#/session/pod-1/${id}`);
+  await p.getByLabel("Message to the agent").fill("again\n@@text Again.");
+  await p.getByRole("button", { name: "Send" }).click();
+  await says("Ann on the web page");
+  await w.reply("alice", { channel: root.channel, thread_ts: root.ts }, "from the thread\n@@text Heard.");
+  await says("Heard.");
+  excused = ["event_not_acked_in_time"];
+  await w.kill("SIGKILL"); // somebody writes meanwhile
+  await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text: "nobody listens\n@@text But it is told." }] });
+  await w.start();
+  await says("But it is told.", 2);
+  await says("nobody listens");
+  const quoted = (await thread()).filter((m) => /bust_in_silhouette/.test(seen(m))).map((m) => m.blocks.at(-1).text.text);
+  assert.deepEqual(quoted, [
+    "&gt;look &lt;here&gt; &amp; there\n&gt;@@text Looked.",
+    "&gt;again\n&gt;@@text Again.",
+    "&gt;nobody listens\n&gt;@@text But it is told.",
+  ]);
+});
+
 test("the session's thread says that it waits on the page; a word for Slack brings it", async (t) => {
   await w.start();
-  await w.control("message", { user: "alice", channel: "dev", text: `<@${(await w.control("state")).bot?.user_id ?? "U0BOT000001"}> ${bash("touch in-thread")}` });
+  await w.control("message", { user: "alice", channel: "dev", text: `<@U0BOT000001> ${bash("touch in-thread")}` });
   const first = await w.waiting("in-thread");
   const p = await page(t);
   await w.click("alice", first, "allow_once");

@@ -209,6 +209,12 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
                         void *data);
 #define PROMPT_ID_SIZE 32
 #define PROMPT_MAX     50000 /* characters; more is -EFBIG */
+/* Who wrote a prompt (an activity with the role "user"), and where: "opencode" when it did not come
+ * through the gateway. */
+struct prompt_origin {
+    char connector[16], name[128];
+};
+void core_prompt_origin(struct core *core, const struct activity *a, struct prompt_origin *ret);
 /* What a failed order has to say: `message` if it has one. */
 const char *core_error_text(int error, const char *message);
 /* A new id as OpenCode makes them for messages: they sort by time. */

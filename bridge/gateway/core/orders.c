@@ -207,6 +207,8 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
     o->prompts = s->prompt && *s->prompt;
     if (!s->again)
         core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
+    if (o->prompts && s->message_id)
+        origin_note(core, w->pod, "", s->prompt, s->message_id, s->actor);
     core->starting++;
     int r = w->ops->start(w->data, &start, start_done, o);
     if (r < 0) {
@@ -266,6 +268,7 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
     o->prompts = true;
     if (!p->again)
         core_audit(core, p->actor, "session.message", p->session_id, "");
+    origin_note(core, p->pod, p->session_id, p->text, p->message_id, p->actor);
     struct way_message m = {
         .session_id = p->session_id,
         .directory = o->directory,

@@ -14,6 +14,7 @@
 #define CORE_OPEN_REQUESTS_MAX 4000
 #define CORE_STARTING_MAX      16
 #define CORE_TURNS             512   /* sessions whose turns have their trace in the log */
+#define CORE_ORIGINS_MAX       256
 #define CORE_WATCH_MS          15000 /* OpenCode turns busy after at most 1.4 s */
 
 struct way {
@@ -35,6 +36,12 @@ struct core_counts {
     uint64_t asked[REQUEST_KIND_MAX];
     uint64_t settled[REQUEST_KIND_MAX][OUTCOME_MAX], expired[REQUEST_KIND_MAX];
     struct metric_histogram decision[REQUEST_KIND_MAX];
+};
+
+/* A prompt that left of late; session and text by their hashes. */
+struct origin {
+    uint64_t session, text, time_ms;
+    char connector[16], name[128]; /* connector "": free */
 };
 
 struct delivery;
@@ -72,6 +79,9 @@ struct core {
     /* In a batch: who is told what, once it is stored. */
     bool batch;
     struct telling *tellings, **tellings_end;
+
+    struct origin origins[CORE_ORIGINS_MAX];
+    size_t next_origin;
 
     int64_t web_active_ms, web_stored_ms; /* wall clock; 0: never */
     struct resting *resting;
@@ -130,6 +140,11 @@ void presence_init(struct core *core);
 void presence_release(struct core *core);
 /* What rests and is due now is told. */
 void presence_changed(struct core *core);
+
+/* ---- who wrote what (origin.c) ---- */
+/* Before it leaves. `message_id` NULL: OpenCode chooses. */
+void origin_note(struct core *core, const char *pod, const char *session_id, const char *text,
+                 const char *message_id, const struct actor *actor);
 
 /* ---- delivery of decisions (delivery.c) ---- */
 int delivery_start(struct core *core, const char *pod, const char *id);

@@ -8,6 +8,7 @@
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/rebuild.h"
 #include "bridge/gateway/slack/requests.h"
+#include "bridge/gateway/slack/said.h"
 #include "bridge/gateway/slack/sock.h"
 #include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/text.h"
@@ -186,6 +187,7 @@ static void on_session_changed(void *data, const struct session *session)
 static void on_activity(void *data, const struct activity *a)
 {
     struct slack *s = data;
+    said_activity(s, a);
     stream_activity(s->stream, a);
 }
 

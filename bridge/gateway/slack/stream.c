@@ -8,6 +8,7 @@
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/permission.h"
 #include "bridge/gateway/slack/queued.h"
+#include "bridge/gateway/slack/said.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/timer.h"
@@ -197,8 +198,12 @@ static struct live *live_new(struct stream *st, const struct session *s)
 static void on_each(void *data, const struct activity *a)
 {
     struct reading *r = data;
-    if (r->live)
-        (void)turn_add_history(r->live->turn, a, &r->history);
+    if (!r->live)
+        return;
+    const char *last = r->live->turn->last;
+    if (*last && strcmp(a->message_id, last) > 0)
+        said_activity(r->live->st->s, a);
+    (void)turn_add_history(r->live->turn, a, &r->history);
 }
 
 static void on_read(void *data, int error, const char *message, const char *session_id)

@@ -65,6 +65,9 @@ static const char *const migrations[] = {
     " ref TEXT NOT NULL, time_ms INTEGER NOT NULL,"
     " PRIMARY KEY (pod, session_id, kind, ref)) WITHOUT ROWID;"
     "CREATE INDEX requests_by_root ON requests (pod, root_session_id, created_ms);",
+    /* 7 */
+    ("CREATE TABLE prompts (pod TEXT NOT NULL, id TEXT NOT NULL, connector TEXT NOT NULL,"
+     " name TEXT NOT NULL, time_ms INTEGER NOT NULL, PRIMARY KEY (pod, id)) WITHOUT ROWID;"),
 };
 
 static int user_version(struct store *s)

@@ -94,6 +94,7 @@ void store_forget(struct store *s)
                     done);
     (void)query_run(s, "DELETE FROM inbox WHERE seen_ms < ?", "l", now - DAY_MS);
     (void)query_run(s, "DELETE FROM seen WHERE changed_ms < ? AND thread <> ''", "l", rows);
+    (void)query_run(s, "DELETE FROM prompts WHERE time_ms < ?", "l", rows);
     (void)query_run(s, "DELETE FROM bridges WHERE seen_ms < ?", "l", rows);
     (void)query_run(s,
                     "DELETE FROM milestones WHERE time_ms < ? AND NOT EXISTS (SELECT 1 FROM "

@@ -38,6 +38,15 @@ int store_put(struct store *s, const char *key, const char *value); /* NULL valu
  * something back, and removes it then. */
 #define STORE_REBUILD "rebuild"
 
+/* ---- prompts: who wrote a message that left through the gateway ---- */
+
+/* 0 or -errno. */
+int store_prompt_put(struct store *s, const char *pod, const char *message_id,
+                     const char *connector, const char *name);
+/* Returns what `fn` returned, -ENOENT, -errno. */
+int store_prompt_get(struct store *s, const char *pod, const char *message_id,
+                     int (*fn)(void *data, const char *connector, const char *name), void *data);
+
 /* ---- outbox: what a connector has to send, exactly once, in order within `lane` ---- */
 
 enum outbox_state {
