@@ -183,8 +183,15 @@ describe("a reply while the agent works", () => {
     assert.doesNotMatch(written(await pages(root)), /Never said/);
   });
 
-  test("by setting it stops the turn itself, and the agent reads it at once", async () => {
-    await w.kill("SIGTERM");
+  test("by setting it stops the turn itself, and the agent reads it at once", async (t) => {
+    const others = w;
+    const home = tempDir("slack-interrupt");
+    t.after(async () => {
+      await w.end();
+      w = others;
+      fs.rmSync(home, { recursive: true, force: true });
+    });
+    w = await startWorkspace(home, opencode);
     await w.start({ CODEV_GATEWAY_BUSY: "interrupt" });
     const root = await begin("@@slow 400 150\n@@text Never said either.");
     await busy(root);
@@ -194,8 +201,6 @@ describe("a reply while the agent works", () => {
     await shown(root, /:black_square_for_stop: Stopped after/);
     assert.deepEqual((await thread(root)).filter((m) => /Queued: the agent/.test(seen(m))), []);
     assert.doesNotMatch(written(await pages(root)), /Never said/);
-    await w.kill("SIGTERM");
-    await w.start();
   });
 
   test("stopped by a word and by the button; what was queued stays to be sent", async () => {

@@ -265,6 +265,45 @@ START_TEST(session_first_appears_with_its_author)
 }
 END_TEST
 
+static void status_of_ses_1(enum session_status status, const char *text)
+{
+    struct feed f = feed(2);
+    struct feed_status s = { .session_id = "ses_1", .status = status, .text = text };
+    ck_assert_int_eq(core_feed_status(&f, &s), 0);
+}
+
+static void turn_loop(void)
+{
+    for (int i = 0; i < 3; i++)
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+START_TEST(a_message_stops_the_turn_where_that_is_set)
+{
+    struct settings interrupts = settings;
+    interrupts.interrupts = true;
+    status_of_ses_1(SESSION_BUSY, "");
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "one", &ann, on_done, NULL), 0);
+    ck_assert_str_eq(asked, "message ses_1 /w one"); /* by default OpenCode queues it */
+    answer(0, "");
+    core->settings = &interrupts;
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "two", &ann, on_done, NULL), 0);
+    ck_assert_str_eq(asked, "abort ses_1 /w");
+    answer(0, "");
+    turn_loop();
+    ck_assert_str_eq(asked, "abort ses_1 /w"); /* not before the turn is over */
+    status_of_ses_1(SESSION_IDLE, "aborted");
+    turn_loop();
+    ck_assert_str_eq(asked, "message ses_1 /w two");
+    answer(0, "");
+    asked[0] = '\0';
+    ck_assert_int_eq(core_session_message(core, POD, "ses_1", "three", &ann, on_done, NULL), 0);
+    ck_assert_str_eq(asked, "message ses_1 /w three");
+    answer(0, "");
+    core->settings = &settings;
+}
+END_TEST
+
 START_TEST(held_session_of_another_is_told_too)
 {
     struct session_start s = { .prompt = "x", .actor = &ann };
@@ -428,6 +467,7 @@ int main(void)
     tcase_add_test(t, session_first_appears_with_its_author);
     tcase_add_test(t, held_session_of_another_is_told_too);
     tcase_add_test(t, gone_stays_gone_until_it_is_listed_again);
+    tcase_add_test(t, a_message_stops_the_turn_where_that_is_set);
     tcase_add_test(t, orders_need_a_session_and_a_way);
     tcase_add_test(t, accepted_but_never_begun_is_said);
     tcase_add_test(t, accepted_and_begun_is_not);

@@ -90,6 +90,7 @@ void core_free(struct core *core)
         return;
     delivery_free_all(core);
     watch_free_all(core);
+    interrupt_free_all(core);
     presence_release(core);
     while (core->ways)
         core_way_remove(core->ways);

@@ -286,11 +286,11 @@ int core_session_message(struct core *core, const char *pod, const char *session
                          const char *text, const struct actor *actor, core_done_fn *done,
                          void *data)
 {
-    return core_session_prompt(
-        core,
-        &(struct session_prompt){
-            .pod = pod, .session_id = session_id, .text = text, .actor = actor },
-        done, data);
+    struct session_prompt p = {
+        .pod = pod, .session_id = session_id, .text = text, .actor = actor
+    };
+    int r = too_long(text) ? 0 : interrupt_begin(core, &p, done, data);
+    return r == 0 ? core_session_prompt(core, &p, done, data) : r < 0 ? r : 0;
 }
 
 /* msg_ and 12 hex digits of time and count, and a tail by chance. */

@@ -49,6 +49,7 @@ struct telling;
 struct watch;
 struct turn;
 struct resting;
+struct interrupt;
 
 struct core {
     uv_loop_t *loop;
@@ -65,6 +66,7 @@ struct core {
     struct way *ways;
     struct delivery *deliveries;
     struct watch *watches;
+    struct interrupt *interrupts;
     uint64_t watch_ms;
     struct turn *turns; /* NULL until there is one */
     unsigned open_requests;
@@ -168,6 +170,14 @@ void turn_about(struct request_about *a, struct core *core, const char *pod,
 /* A prompt was heard: what the session does now is about it. */
 void turn_begins(struct core *core, const char *pod, const char *session_id,
                  const char *message_id);
+
+/* ---- messages that stop a turn (interrupt.c) ---- */
+/* 1 it stops the session's turn first and leaves then, 0 nothing is to be stopped, -errno. */
+int interrupt_begin(struct core *core, const struct session_prompt *p, core_done_fn *done,
+                    void *data);
+/* The session's turn is over. */
+void interrupt_status(struct core *core, const char *pod, const char *session_id);
+void interrupt_free_all(struct core *core);
 
 /* ---- prompts that were accepted (watch.c) ---- */
 void watch_begin(struct core *core, const char *pod, const char *session_id);

@@ -275,6 +275,8 @@ int core_feed_status(const struct feed *f, const struct feed_status *s)
         r = store_session_get(core->store, f->pod, s->session_id, status_row, &t);
     if (r < 0)
         return r;
+    if (s->status != SESSION_BUSY && s->status != SESSION_RETRY)
+        interrupt_status(core, f->pod, s->session_id);
     if (s->status == SESSION_IDLE)
         r = requests_void_session(core, f->pod, s->session_id,
                                   s->text && *s->text ? s->text : "the turn ended");
