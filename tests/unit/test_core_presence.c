@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/core bridge/gateway/store base/metrics base/json base/core base/uvcontrol */
+/* rooms: bridge/gateway/core base/trace bridge/gateway/store base/metrics base/json base/core base/uvcontrol */
 /* Where people are told of things: the rule for every combination, whose word counts, and what
  * rests on the web page until it is due in Slack. */
 #include "tests/unit/core_helper.h"

@@ -158,10 +158,11 @@ END_TEST
 /* As a gateway of before left it. */
 START_TEST(the_audit_log_of_before_is_kept_and_gets_its_ids)
 {
-    static const char before[] = "ALTER TABLE audit DROP COLUMN trace_id;"
-                                 "ALTER TABLE audit DROP COLUMN cause_id;"
-                                 "DROP TABLE milestones; DROP INDEX requests_by_root;"
-                                 "PRAGMA user_version = 4";
+    static const char before[] =
+        "ALTER TABLE audit DROP COLUMN trace_id;"
+        "ALTER TABLE audit DROP COLUMN cause_id;"
+        "DROP TABLE milestones; DROP INDEX requests_by_root; DROP TABLE prompts;"
+        "PRAGMA user_version = 4";
     ck_assert_int_eq(store_audit(store, "slack", "U1", "Ann", "old", "o", "d"), 0);
     store_close(store);
     store = NULL;

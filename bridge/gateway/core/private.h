@@ -13,7 +13,7 @@
 #define CORE_CONNECTORS_MAX    8
 #define CORE_OPEN_REQUESTS_MAX 4000
 #define CORE_STARTING_MAX      16
-#define CORE_TURNS             512   /* sessions whose turns have their trace in the log */
+#define CORE_TURNS             512 /* sessions whose turns have their trace in the log */
 #define CORE_ORIGINS_MAX       256
 #define CORE_WATCH_MS          15000 /* OpenCode turns busy after at most 1.4 s */
 
