@@ -166,20 +166,22 @@ START_TEST(a_file_tells_which_milestones_it_has)
     add_session("ses_1", "", "...\nmilestones: []", SESSION_GONE);
     add_request("que_1", "ses_1", "ses_1", REQUEST_QUESTION, REQUEST_SETTLED, OUTCOME_ANSWERED,
                 1700000200000);
+    add_request("que_2", "ses_1", "ses_1", REQUEST_QUESTION, REQUEST_SETTLED, OUTCOME_ANSWERED,
+                1700000300000);
     ck_assert_int_eq(doc_load(&d, store, "pod-a", "ses_1"), 0);
-    ck_assert_uint_eq(d.milestone_count, 3);
-    for (unsigned set = 0; set < 8; set++) {
+    ck_assert_uint_eq(d.milestone_count, 4);
+    for (unsigned set = 0; set < 16; set++) {
         _cleanup_buf_ struct buf out = BUF_INIT;
-        bool with[3], told[3] = { true, true, true };
-        for (unsigned i = 0; i < 3; i++)
+        bool with[4], told[4] = { true, true, true, true };
+        for (unsigned i = 0; i < 4; i++)
             with[i] = set & (1U << i);
         ck_assert_int_eq(doc_write(&d, with, &out), 0);
         ck_assert_int_eq(doc_told(&d, out.data, out.len, told), 0);
         ck_assert_mem_eq(with, told, sizeof with);
     }
-    bool told[3] = { true, true, true };
+    bool told[4] = { true, true, true, true };
     ck_assert_int_eq(doc_told(&d, "}{", 2, told), 0);
-    ck_assert(!told[0] && !told[1] && !told[2]);
+    ck_assert(!told[0] && !told[1] && !told[2] && !told[3]);
 }
 END_TEST
 
