@@ -16,7 +16,7 @@ ARG DEBIAN=bookworm-slim
 # images below have the same.
 FROM debian:${DEBIAN} AS runtime
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        libcurl4 libwebsockets17 libwebsockets-evlib-uv libcjson1 libgit2-1.5 libseccomp2 libuv1 \
+        libwebsockets17 libwebsockets-evlib-uv libcjson1 libgit2-1.5 libseccomp2 libuv1 \
         libyaml-0-2 libsqlite3-0 ca-certificates git openssh-client ripgrep \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* \
     && groupadd --gid 1000 coder && SOURCE_DATE_EPOCH=0 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash coder \
@@ -86,7 +86,8 @@ RUN make -s -j"$(nproc)" unit
 FROM scratch AS debug
 COPY --from=build /debug /
 
-# What is in the image: Debian's packages, npm's, OpenCode and ourselves, as SPDX.
+# What is in the image: Debian's packages, those linked into our programs, npm's, OpenCode and
+# ourselves, as SPDX.
 FROM build AS bill
 COPY --from=runtime /var/lib/dpkg/status /bill/slim
 COPY --from=runtime-node /var/lib/dpkg/status /bill/full

@@ -8,9 +8,24 @@ $(call room_lib,$(1)): $$(patsubst %.c,$(B)/obj/%.o,$$(call room_src,$(1)))
 	$(Q)mkdir -p $$(@D) && rm -f $$@ && $(AR) rcsD $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
+archives = $(foreach r,$(1),$(ARCHIVES_$(r)))
+
+# libcurl as an archive, with stand-ins for what its other protocols would need: Debian's shared one
+# loads 22 libraries more for them, Kerberos, LDAP and GnuTLS among others.
+ifneq (,$(ARCHIVES_base/http))
+ABSENT := $(B)/gen/absent.c
+$(ABSENT): scripts/absent.sh $(ARCHIVES_base/http)
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D) && scripts/absent.sh $(ARCHIVES_base/http) >$@.new && mv $@.new $@
+$(B)/gen/absent.o: $(ABSENT) base/http/absent/absent.h mk/flags.mk $(FLAGS_STAMP)
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+$(call room_lib,base/http): $(B)/gen/absent.o
+endif
 
 define program_rules
-$(B)/bin/$(1): $(B)/obj/$(firstword $(ROOMS_$(1)))/main.o $(foreach r,$(ROOMS_$(1)),$(call room_lib,$(r))) $(LINK_STAMP)
+$(B)/bin/$(1): $(B)/obj/$(firstword $(ROOMS_$(1)))/main.o $(foreach r,$(ROOMS_$(1)),$(call room_lib,$(r))) \
+	$(call archives,$(ROOMS_$(1))) $(LINK_STAMP)
 	$$(say) LINK $$@
 	$(Q)mkdir -p $$(@D) && $(CC) $(if $(LDFLAGS_$(1)),$(filter-out -pie,$(ALL_LDFLAGS)) $(LDFLAGS_$(1)),$(ALL_LDFLAGS)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
 		-Wl,--end-group $(sort $(foreach r,$(ROOMS_$(1)),$(LIBS_$(r))))
@@ -52,7 +67,8 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
 unit_rooms = $(or $(shell sed -n '1s,^/\* rooms: \(.*\) \*/$$,\1,p' $(1)),$(ROOMS))
 
 define unit_rules
-$(B)/unit/$(1): $(B)/obj/tests/unit/$(1).o $(foreach r,$(call unit_rooms,tests/unit/$(1).c),$(call room_lib,$(r)))
+$(B)/unit/$(1): $(B)/obj/tests/unit/$(1).o $(foreach r,$(call unit_rooms,tests/unit/$(1).c),$(call room_lib,$(r))) \
+	$(call archives,$(call unit_rooms,tests/unit/$(1).c))
 	$$(say) LINK $$@
 	$(Q)mkdir -p $$(@D) && $(CC) $(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) \
 		-Wl,--end-group $(sort $(foreach r,$(call unit_rooms,tests/unit/$(1).c),$(LIBS_$(r)))) \

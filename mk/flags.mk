@@ -33,7 +33,7 @@ VERSION := $(shell cat VERSION)
 CPPFLAGS += -D_GNU_SOURCE -I. -DCODEV_VERSION='"$(VERSION)"'
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS := -std=gnu17 $(WARN) $(HARDEN) $(SANFLAGS) -fPIE $(CFLAGS)
-ALL_LDFLAGS := -pie -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS := -pie -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed,--gc-sections $(SANFLAGS) $(LDFLAGS)
 
 # What codev-init alone is built with (see mk/build.mk): musl where its wrapper of gcc is installed;
 # STATIC=0 forgoes it. The kernel's headers come last, so that musl's own are taken first. The
@@ -42,6 +42,10 @@ MUSL_DIR := /usr/lib/$(shell uname -m)-linux-musl
 STATIC ?= 1
 ifeq (gcc 1,$(notdir $(CC)) $(STATIC)$(SANITIZE))
 STATIC_CC := $(and $(wildcard $(MUSL_DIR)/rcrt1.o),$(shell command -v musl-gcc))
+endif
+# libcurl's archive, where there is one (see mk/build.mk); not beside sanitizers.
+ifeq (1,$(STATIC)$(SANITIZE))
+CURL_ARCHIVE := $(filter /%,$(shell $(CC) -print-file-name=libcurl.a))
 endif
 STATIC_CPPFLAGS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
 # The same files are checked with the usual libc too; musl's CMSG_NXTHDR() is not clean by that.

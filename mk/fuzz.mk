@@ -12,7 +12,8 @@ endif
 
 define fuzz_rules
 $(B)/fuzz/$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(filter %.o,$(FUZZ_MAIN)) \
-		$(foreach r,$(call unit_rooms,tests/fuzz/fuzz_$(1).c),$(call room_lib,$(r)))
+		$(foreach r,$(call unit_rooms,tests/fuzz/fuzz_$(1).c),$(call room_lib,$(r))) \
+		$(call archives,$(call unit_rooms,tests/fuzz/fuzz_$(1).c))
 	$$(say) LINK $$@
 	$(Q)mkdir -p $$(@D) && $(CC) $(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
 		$(filter -%,$(FUZZ_MAIN)) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group \

@@ -12,7 +12,12 @@ ROOMS := base/core base/metrics base/trace base/json base/yaml base/http base/se
 # Foreign libraries, a room each.
 LIBS_base/json   := -lcjson
 LIBS_base/yaml   := -lyaml
+ifneq (,$(CURL_ARCHIVE))
+ARCHIVES_base/http := $(CURL_ARCHIVE)
+LIBS_base/http   := -lssl -lcrypto -lz -lpthread -luv
+else
 LIBS_base/http   := -lcurl -luv
+endif
 LIBS_base/server := -luv
 LIBS_base/ws     := -lwebsockets -luv
 LIBS_base/uvcontrol := -luv

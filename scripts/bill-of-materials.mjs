@@ -8,11 +8,15 @@ import path from "node:path";
 const [status, opencode, npmRoot] = process.argv.slice(2);
 const read = (file) => fs.readFileSync(file, "utf8");
 
-function debian() {
+// Packages of the build whose archives are linked into our programs (mk/): a fix in one of them
+// needs a build, not an upgrade of the image's packages.
+const linked = ["libc6-dev", "libcurl4-openssl-dev", "libseccomp-dev", "libyaml-dev", "musl-dev"];
+
+function debian(status, wanted = () => true) {
   return read(status)
     .split("\n\n")
     .map((block) => Object.fromEntries([...block.matchAll(/^([A-Z][A-Za-z-]*): (.*)$/gm)].map((m) => [m[1], m[2]])))
-    .filter((p) => p.Package && /installed$/.test(p.Status))
+    .filter((p) => p.Package && /installed$/.test(p.Status) && wanted(p.Package))
     .map((p) => ({
       name: p.Package,
       version: p.Version,
@@ -45,7 +49,8 @@ const packages = [
     purl: `pkg:npm/opencode-ai@${process.env.OPENCODE_VERSION || read("OPENCODE_VERSION").trim()}`,
     sha256: createHash("sha256").update(fs.readFileSync(opencode)).digest("hex"),
   },
-  ...debian(),
+  ...debian(status),
+  ...debian("/var/lib/dpkg/status", (name) => linked.includes(name)).map((p) => ({ ...p, comment: "linked into the programs of codev-init" })),
   ...(npmRoot ? npm(path.join(npmRoot, "usr/local/lib/node_modules")) : []),
 ].sort((a, b) => (a.purl < b.purl ? -1 : a.purl > b.purl ? 1 : 0));
 
@@ -59,6 +64,7 @@ const list = packages.map((p, i) => ({
   licenseConcluded: "NOASSERTION",
   licenseDeclared: typeof p.license === "string" && /^[A-Za-z0-9.+-]+$/.test(p.license) ? p.license : "NOASSERTION",
   copyrightText: "NOASSERTION",
+  ...(p.comment ? { comment: p.comment } : {}),
   ...(p.sha256 ? { checksums: [{ algorithm: "SHA256", checksumValue: p.sha256 }] } : {}),
   externalRefs: [{ referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: p.purl }],
 }));

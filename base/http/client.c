@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/core/cleanup.h"
 #include "base/http/internal.h"
 
 #define POOL_MAX 16L /* idle connections kept */
@@ -21,11 +20,16 @@ static void free_handle(uv_handle_t *h)
     free(h->data);
 }
 
+static void free_memory(struct http_client *c)
+{
+    free(c->ca_file);
+    free(c->ca_folder);
+    free(c);
+}
+
 static void free_client(uv_handle_t *timer)
 {
-    struct http_client *c = timer->data;
-    free(c->ca_file);
-    free(c);
+    free_memory(timer->data);
 }
 
 /* Curl's own end: everything of it goes now, the timer in the loop. */
@@ -179,10 +183,13 @@ int http_client_new(struct http_client **ret, uv_loop_t *loop, const char *ca_fi
     if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return -ENOMEM;
     ready = true;
-    _cleanup_free_ struct http_client *c = calloc(1, sizeof *c);
-    _cleanup_free_ char *ca = ca_file ? strdup(ca_file) : NULL;
-    if (!c || (ca_file && !ca) || !(c->multi = curl_multi_init()))
+    struct http_client *c = calloc(1, sizeof *c);
+    if (!c)
         return -ENOMEM;
+    if (http_trust_choose(c, ca_file) < 0 || !(c->multi = curl_multi_init())) {
+        free_memory(c);
+        return -ENOMEM;
+    }
     c->loop = loop;
     (void)curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
@@ -191,8 +198,7 @@ int http_client_new(struct http_client **ret, uv_loop_t *loop, const char *ca_fi
     (void)curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, POOL_MAX);
     (void)uv_timer_init(loop, &c->timer);
     c->timer.data = c;
-    c->ca_file = TAKE_PTR(ca);
-    *ret = TAKE_PTR(c);
+    *ret = c;
     return 0;
 }
 

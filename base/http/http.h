@@ -12,7 +12,8 @@
 struct http_client;  /* one per loop: connection pool, DNS, timers */
 struct http_request; /* one exchange */
 
-/* `ca_file` NULL: the system's. 0 or -errno. */
+/* `ca_file` NULL: SSL_CERT_FILE and SSL_CERT_DIR of the environment, else the system's. 0 or
+ * -errno. */
 int http_client_new(struct http_client **ret, uv_loop_t *loop, const char *ca_file);
 /* Cancels every request without calling back, then frees in the loop: run the loop once more
  * before closing it. */

@@ -32,7 +32,8 @@ struct http_client {
     CURLM *multi;
     uv_loop_t *loop;
     uv_timer_t timer;
-    char *ca_file;
+    char *ca_file, *ca_folder; /* NULL: the system's (trust.c) */
+    bool ca_folder_only;       /* the system's folder, without its file */
     struct http_request *requests;
     unsigned busy; /* calls of ours on the stack: into curl, or into a user's callback */
     bool in_curl;  /* curl is on the stack, so no handle may be removed now */
@@ -46,6 +47,10 @@ int http_request_setup(struct http_request *r, const struct http_options *o);
 void http_request_drop(struct http_request *r);
 /* Fills `ret` from a finished transfer. Its strings belong to `r`. */
 void http_request_result(struct http_request *r, CURLcode code, struct http_response *ret);
+
+/* Decides once whose certificates count. 0, or -1 without memory. */
+int http_trust_choose(struct http_client *c, const char *ca_file);
+CURLcode http_trust_apply(const struct http_client *c, CURL *easy);
 
 /* Around every entry into curl and every callback of a user: when the outermost ends, cancelled
  * requests are dropped and a freed client goes away. */

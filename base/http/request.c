@@ -186,6 +186,9 @@ static CURLcode setup_limits(CURL *e, const struct http_options *o)
     (void)curl_easy_setopt(e, CURLOPT_FORBID_REUSE, o->fresh_connection ? 1L : 0L);
     (void)curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     (void)curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+    /* What these switch off is not linked in (absent/absent.h). */
+    (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(e, CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC);
     CURLcode code = curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     return code == CURLE_OK ? curl_easy_setopt(e, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1")
                             : code;
@@ -226,8 +229,8 @@ int http_request_setup(struct http_request *r, const struct http_options *o)
         code = setup_limits(e, o);
     if (code == CURLE_OK)
         code = setup_auth(e, o);
-    if (code == CURLE_OK && r->client->ca_file)
-        code = curl_easy_setopt(e, CURLOPT_CAINFO, r->client->ca_file);
+    if (code == CURLE_OK)
+        code = http_trust_apply(r->client, e);
     return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
 }
 

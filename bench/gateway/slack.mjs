@@ -1,6 +1,9 @@
 // As much of Slack as both gateways need, with the time of each call: in the bench's own process, so
 // that one clock measures all.
-import http from "node:http";
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import https from "node:https";
+import path from "node:path";
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../../tests/fakes/slack/package.json", import.meta.url));
@@ -8,12 +11,21 @@ const { WebSocketServer } = require("ws");
 
 const SCOPES = "app_mentions:read,channels:history,channels:read,chat:write,commands,files:write,groups:history,groups:read,im:history,im:read,im:write,reactions:write,users:read,mpim:history";
 
-export async function startSlack() {
-  const slack = { onCall: () => {}, acks: new Map(), socket: undefined };
+// As in production all goes over TLS. The certificate is its own authority, in `folder`.
+function certificate(folder) {
+  const [key, cert] = ["key.pem", "cert.pem"].map((name) => path.join(folder, name));
+  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
+  execFileSync("openssl", [...args, "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert], { stdio: "ignore" });
+  return { key: fs.readFileSync(key), cert: fs.readFileSync(cert), file: cert };
+}
+
+export async function startSlack(folder) {
+  const tls = certificate(folder);
+  const slack = { ca: tls.file, onCall: () => {}, acks: new Map(), socket: undefined };
   let serial = 0;
   const answers = {
     "auth.test": () => ({ url: "https://bench.slack.com/", team: "Bench", user: "bot", team_id: "T0BENCH0001", user_id: "U0BOT000001", bot_id: "B0BOT000001" }),
-    "apps.connections.open": () => ({ url: `ws://127.0.0.1:${slack.port}/link` }),
+    "apps.connections.open": () => ({ url: `wss://localhost:${slack.port}/link` }),
     "conversations.info": () => ({ channel: { id: "C0DEV000001", name: "dev", is_member: true, is_channel: true } }),
     "conversations.members": () => ({ members: ["U0ALICE0001"], response_metadata: { next_cursor: "" } }),
     "chat.postMessage": (body) => {
@@ -22,7 +34,7 @@ export async function startSlack() {
     },
     "chat.update": (body) => ({ channel: body.channel, ts: body.ts, text: body.text }),
   };
-  const server = http.createServer((request, response) => {
+  const server = https.createServer(tls, (request, response) => {
     const at = performance.now();
     const method = request.url.split("?")[0].split("/").at(-1);
     let raw = "";
@@ -54,7 +66,7 @@ export async function startSlack() {
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   slack.port = server.address().port;
-  slack.api = `http://127.0.0.1:${slack.port}/api/`;
+  slack.api = `https://localhost:${slack.port}/api/`;
 
   // Resolves with the milliseconds until the ack.
   slack.envelope = (type, payload) =>
@@ -76,7 +88,7 @@ export async function startSlack() {
       container: { type: "message", message_ts: post.ts, channel_id: "C0DEV000001", is_ephemeral: false },
       channel: { id: "C0DEV000001", name: "dev" },
       message: { type: "message", ts: post.ts, thread_ts: post.thread_ts, text: post.body.text, blocks: post.body.blocks },
-      ...{ trigger_id: `1.${++serial}.x`, response_url: `http://127.0.0.1:${slack.port}/response/1`, state: { values: {} } },
+      ...{ trigger_id: `1.${++serial}.x`, response_url: `https://localhost:${slack.port}/response/1`, state: { values: {} } },
       actions: [{ ...element, type: "button", action_ts: "1.1", block_id: element.block_id ?? "b" }],
     });
   slack.say = (thread_ts, text) => {

@@ -18,6 +18,7 @@
 #include "bridge/gateway/web/web.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -245,6 +246,7 @@ static int options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     (void)prctl(PR_SET_DUMPABLE, 0); /* first of all: the secrets are in our environment */
+    (void)mallopt(M_ARENA_MAX, 1);   /* each thread would keep a heap of its own */
     static struct gateway g;
     struct error e = ERROR_INIT;
     int status = options(argc, argv);

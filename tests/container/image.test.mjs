@@ -56,9 +56,11 @@ describe("the image", { skip }, () => {
     const out = inside(IMAGE, "npm --version; opencode --version; dpkg-query -W -f '${Package} ${Version}\\n'");
     assert.equal(bill.spdxVersion, "SPDX-2.3");
     const of = (kind) =>
-      new Map(bill.packages.filter((p) => p.externalRefs[0].referenceLocator.startsWith(`pkg:${kind}/`)).map((p) => [p.name, p.versionInfo]));
+      new Map(bill.packages.filter((p) => !p.comment && p.externalRefs[0].referenceLocator.startsWith(`pkg:${kind}/`)).map((p) => [p.name, p.versionInfo]));
     const [npm, opencode, ...packages] = out.trim().split("\n");
     assert.deepEqual(Object.fromEntries(packages.map((line) => line.split(" "))), Object.fromEntries(of("deb")));
+    const linked = bill.packages.filter((p) => p.comment === "linked into the programs of codev-init");
+    assert.deepEqual(linked.map((p) => p.name).sort(), ["libc6-dev", "libcurl4-openssl-dev", "libseccomp-dev", "libyaml-dev", "musl-dev"]);
     assert.equal(opencode, of("npm").get("opencode"));
     assert.equal(opencode, fs.readFileSync(path.join(TOP, "OPENCODE_VERSION"), "utf8").trim());
     assert.equal(npm, of("npm").get("npm"));

@@ -426,6 +426,24 @@ START_TEST(many_at_once_are_all_done)
 }
 END_TEST
 
+/* As OpenSSL's own tools and libwebsockets have it. */
+START_TEST(certificates_can_be_named_by_the_environment)
+{
+    static struct tls_server tls;
+    char url[64];
+    tls_start(&tls);
+    ck_assert_int_eq(setenv("SSL_CERT_FILE", tls.ca, 1), 0);
+    start(NULL);
+    ck_assert_int_eq(unsetenv("SSL_CERT_FILE"), 0);
+    (void)snprintf(url, sizeof url, "https://localhost:%u/", (unsigned)tls.port);
+    ck_assert_int_eq(request_url(url, (struct http_options){ 0 }, NULL), 0);
+    net_until(&loop, done == 1);
+    tls_stop(&tls);
+    ck_assert_msg(last.error == 0, "%d %s", last.error, message);
+    finish();
+}
+END_TEST
+
 START_TEST(certificates_are_verified)
 {
     static struct tls_server tls;
@@ -466,6 +484,7 @@ int main(void)
     tcase_add_test(c, done_may_start_a_request);
     tcase_add_loop_test(c, callbacks_may_free_the_client, 0, 2);
     tcase_add_test(c, many_at_once_are_all_done);
+    tcase_add_test(c, certificates_can_be_named_by_the_environment);
     tcase_add_loop_test(c, certificates_are_verified, 0, 3);
     return run_suite(s);
 }

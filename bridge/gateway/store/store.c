@@ -157,6 +157,13 @@ static int open_file(struct store *s, const char *path, char **ret_note)
     return r == 0 && corrupt ? store_put(s, STORE_REBUILD, kept) : r;
 }
 
+/* SQLite takes memory for twenty pages at once for each cache, three of them at the start, and most
+ * for good. After the first use it says no, and nothing changes. */
+static void page_by_page(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
 int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e)
 {
     _cleanup_free_ char *said = NULL, *path = NULL;
@@ -164,6 +171,7 @@ int store_open(struct store **ret, const char *dir, char **ret_note, struct erro
     if (!s)
         return error_set_errno(e, -ENOMEM, "cannot open the gateway's state");
     int r = -ENOENT;
+    page_by_page();
     if (dir && *dir) {
         path = path_join(dir, "gateway.db");
         mode_t old = umask(077);
