@@ -19,10 +19,14 @@ before(async () => {
   await w.start();
 });
 after(async () => {
-  // The forms that nobody opened; and what is on its way to a gateway that is stopped comes again.
-  await w?.end({ excused: ["ack_for_unknown_envelope", "event_not_acked_in_time"] });
-  opencode?.stop();
-  model?.stop();
+  try {
+    // The forms that nobody opened; and what is on its way to a gateway that is stopped comes again.
+    await w?.end({ excused: ["ack_for_unknown_envelope", "event_not_acked_in_time"] });
+  } finally {
+    // What goes on living keeps this file from ending.
+    opencode?.stop();
+    model?.stop();
+  }
   fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 

@@ -17,9 +17,13 @@ before(async () => {
   await w.start();
 });
 after(async () => {
-  await w?.end({ excused: ["event_not_acked_in_time"] });
-  opencode?.stop();
-  model?.stop();
+  try {
+    await w?.end({ excused: ["event_not_acked_in_time"] });
+  } finally {
+    // What goes on living keeps this file from ending.
+    opencode?.stop();
+    model?.stop();
+  }
   fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 
