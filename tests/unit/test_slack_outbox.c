@@ -130,6 +130,14 @@ static void teardown(void)
     store_close(slack.store);
 }
 
+static void put_text(const char *key, bool live)
+{
+    cJSON *args = cJSON_CreateObject();
+    json_add_str(args, "text", key);
+    struct outgoing m = { .key = key, .lane = key, .args = args, .live = live };
+    ck_assert_int_eq(outbox_put(slack.outbox, &m), 0);
+}
+
 static void put(const char *key, bool file)
 {
     cJSON *args = cJSON_CreateObject();
@@ -218,6 +226,34 @@ START_TEST(files_wait_for_their_methods)
 }
 END_TEST
 
+/* A channel takes four posts at once, then one a second. */
+START_TEST(growing_text_leaves_a_post_to_what_people_wait_for)
+{
+    static const char *const pages[] = { "page 1", "page 2", "page 3", "page 4" };
+    for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+        put_text(pages[i], true);
+    for (size_t i = 0; i < 3; i++) {
+        until(i + 1);
+        answer(i, 200, OK, -1);
+    }
+    settle();
+    ck_assert_uint_eq(call_count, 3);
+    put_text("request", false);
+    uint64_t asked_ms = clock_mono_ms();
+    settle();
+    ck_assert_uint_eq(call_count, 4);
+    answer(3, 200, OK, -1);
+    settle();
+    ck_assert_int_eq(outbox_fate(slack.outbox, "request"), FATE_DONE);
+    ck_assert_int_eq(outbox_fate(slack.outbox, "page 4"), FATE_QUEUED);
+    until(5);
+    ck_assert_uint_ge(calls[4].at_ms, asked_ms + 1000);
+    answer(4, 200, OK, -1);
+    settle();
+    ck_assert_int_eq(outbox_fate(slack.outbox, "page 4"), FATE_DONE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("slack_outbox");
@@ -226,6 +262,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, no_call_of_a_method_is_on_its_way_when_its_429_comes);
     tcase_add_test(t, files_wait_for_their_methods);
+    tcase_add_test(t, growing_text_leaves_a_post_to_what_people_wait_for);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -411,6 +411,11 @@ uint64_t api_wait_ms(struct api *a, enum slack_method m, const char *channel)
     return limiter_wait(&a->limiter, m, channel, clock_mono_ms());
 }
 
+uint64_t api_wait_live_ms(struct api *a, enum slack_method m, const char *channel)
+{
+    return limiter_wait_live(&a->limiter, m, channel, clock_mono_ms());
+}
+
 unsigned api_spare(struct api *a, enum slack_method m)
 {
     return limiter_spare(&a->limiter, m, clock_mono_ms());

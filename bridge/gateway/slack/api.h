@@ -50,6 +50,8 @@ int api_send(struct api *a, enum slack_method m, const cJSON *args, api_done_fn 
  * "channel_id" and perhaps "thread_ts". `maybe_done` only for the last step. */
 int api_upload(struct api *a, const cJSON *args, api_done_fn *done, void *data);
 /* How many calls of that method could leave at once. */
+/* limiter_wait_live() */
+uint64_t api_wait_live_ms(struct api *a, enum slack_method m, const char *channel);
 unsigned api_spare(struct api *a, enum slack_method m);
 /* Milliseconds until api_send() of that method into that channel keeps the limits. */
 uint64_t api_wait_ms(struct api *a, enum slack_method m, const char *channel);

@@ -9,6 +9,7 @@
 #include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/later.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
 #include "bridge/gateway/slack/timer.h"
@@ -38,7 +39,8 @@ static const struct {
 
 struct intake {
     struct slack *s;
-    struct timer *timer;
+    struct timer *timer; /* when something is due */
+    struct later *later;
     struct intake_item *working;
     size_t count;
     uint64_t stored;
@@ -69,8 +71,9 @@ int intake_new(struct intake **ret, struct slack *s)
         return -ENOMEM;
     in->s = s;
     in->timer = timer_new(s->loop, on_timer, in);
-    if (!in->timer) {
-        free(in);
+    in->later = later_new(s->loop, on_timer, in);
+    if (!in->timer || !in->later) {
+        intake_free(in);
         return -ENOMEM;
     }
     in->settled_ms = clock_mono_ms() + SETTLE_MS;
@@ -122,6 +125,7 @@ void intake_free(struct intake *in)
         free(r);
     }
     timer_free(in->timer);
+    later_free(in->later);
     free(in);
 }
 
@@ -306,6 +310,11 @@ void intake_wake(struct intake *in)
     for (struct resting *r = in->resting; r; r = r->next)
         r->until_ms = 0;
     timer_start(in->timer, 0);
+}
+
+void intake_soon(struct intake *in)
+{
+    later_start(in->later);
 }
 
 void intake_work(struct intake *in)

@@ -32,6 +32,8 @@ bool intake_unsettled(const struct intake *in);
 void intake_wake(struct intake *in);
 /* Works off what is there. */
 void intake_work(struct intake *in);
+/* The same when acknowledgements that were queued before have left. */
+void intake_soon(struct intake *in);
 
 /* One thing, handed to the worker of its kind, which ends it once by one of the calls below. */
 struct intake_item {

@@ -48,10 +48,17 @@ static void refill(struct limit_bucket *b, double per_minute, double burst, uint
     }
 }
 
-static uint64_t bucket_wait(const struct limit_bucket *b, double per_minute)
+static uint64_t bucket_wait_for(const struct limit_bucket *b, double tokens, double per_minute)
 {
     /* The small margin keeps rounding from asking for another millisecond without end. */
-    return b->tokens >= 0.999 ? 0 : (uint64_t)ceil((1.0 - b->tokens) * 60000.0 / per_minute);
+    return b->tokens >= tokens - 0.001
+               ? 0
+               : (uint64_t)ceil((tokens - b->tokens) * 60000.0 / per_minute);
+}
+
+static uint64_t bucket_wait(const struct limit_bucket *b, double per_minute)
+{
+    return bucket_wait_for(b, 1.0, per_minute);
 }
 
 static struct limit_channel *channel_of(struct limiter *l, const char *id, uint64_t now_ms)
@@ -96,6 +103,14 @@ uint64_t limiter_wait(struct limiter *l, enum slack_method m, const char *channe
     if (running->count && running->since_ms + LIMIT_ALONE_MS > now_ms)
         wait = later(wait, running->since_ms + LIMIT_ALONE_MS - now_ms);
     return wait;
+}
+
+uint64_t limiter_wait_live(struct limiter *l, enum slack_method m, const char *channel,
+                           uint64_t now_ms)
+{
+    struct limit_bucket *b = channel_bucket(l, m, channel, now_ms);
+    return later(limiter_wait(l, m, channel, now_ms),
+                 b ? bucket_wait_for(b, 2.0, channel_per_minute) : 0);
 }
 
 unsigned limiter_spare(struct limiter *l, enum slack_method m, uint64_t now_ms)

@@ -66,6 +66,10 @@ void limiter_init(struct limiter *l, uint64_t now_ms);
 
 /* Milliseconds until this call may leave; 0: now. `channel` may be "". */
 uint64_t limiter_wait(struct limiter *l, enum slack_method m, const char *channel, uint64_t now_ms);
+/* The same for a post into `channel` that may wait for what is more urgent: until another could
+ * follow it at once. */
+uint64_t limiter_wait_live(struct limiter *l, enum slack_method m, const char *channel,
+                           uint64_t now_ms);
 /* How many calls of that method could leave at once. */
 unsigned limiter_spare(struct limiter *l, enum slack_method m, uint64_t now_ms);
 /* It leaves now; limiter_done() is due for it. */

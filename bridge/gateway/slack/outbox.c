@@ -5,6 +5,7 @@
 #include "base/trace/derive.h"
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/later.h"
 #include "bridge/gateway/slack/outbox_item.h"
 #include "bridge/gateway/slack/timer.h"
 
@@ -22,7 +23,8 @@
 
 struct outbox {
     struct slack *s;
-    struct timer *timer;
+    struct timer *timer;      /* when something is due */
+    struct later *later;      /* after a kick */
     struct item *working;     /* being sent or looked for */
     uint64_t paused_until_ms; /* monotonic: Slack can't be reached, or the token is wrong */
     bool held, was_held;
@@ -45,8 +47,9 @@ int outbox_new(struct outbox **ret, struct slack *s)
         return -ENOMEM;
     o->s = s;
     o->timer = timer_new(s->loop, on_timer, o);
-    if (!o->timer) {
-        free(o);
+    o->later = later_new(s->loop, on_timer, o);
+    if (!o->timer || !o->later) {
+        outbox_free(o);
         return -ENOMEM;
     }
     *ret = o;
@@ -63,12 +66,15 @@ void outbox_free(struct outbox *o)
         item_free(i);
     }
     timer_free(o->timer);
+    later_free(o->later);
     free(o);
 }
 
+/* Not before acknowledgements and decisions that were queued first have left: what follows takes
+ * commits of its own, and a call of Slack's. */
 void outbox_kick(struct outbox *o)
 {
-    timer_start(o->timer, 0);
+    later_start(o->later);
 }
 
 void outbox_hold(struct outbox *o, bool hold)
@@ -505,7 +511,8 @@ static void item_begin(struct pump *p, struct item *i)
     } else if (v == ITEM_DROP) {
         item_drop(i);
     } else {
-        uint64_t wait = api_wait_ms(o->s->api, i->method, i->channel);
+        uint64_t wait =
+            (i->live ? api_wait_live_ms : api_wait_ms)(o->s->api, i->method, i->channel);
         if (wait == 0) {
             item_send(i);
         } else {

@@ -31,7 +31,7 @@ struct outgoing {
     const char *shown;         /* request state to acknowledge to the core when it arrived */
     bool update;               /* chat.update of the place, else chat.postMessage */
     bool again;                /* also when an item of this key was sent before */
-    bool live;                 /* an update that another will follow: it waits for the others */
+    bool live;                 /* another will follow or change it: it waits for the others */
     bool file;                 /* args: "filename", unique, and "content": a file in the thread */
 };
 /* 0 or -errno; nothing is sent from within. */

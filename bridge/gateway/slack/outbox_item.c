@@ -92,6 +92,7 @@ struct item *item_new(struct outbox *o, struct slack *s, const struct outbox_ite
     if (json_parse(&i->payload, row->payload, strlen(row->payload), NULL) < 0)
         i->payload = NULL;
     i->update = json_bool(i->payload, "update", false);
+    i->live = item_is_live(row);
     i->place = get_ref(i->payload, "place");
     return i;
 }

@@ -13,7 +13,7 @@ struct item {
     enum slack_method method;
     enum outbox_state state; /* as it was in the store when picked */
     int attempts;
-    bool update;
+    bool update, live;
     cJSON *payload;                          /* as kept */
     struct message_ref place;                /* strings of payload; kind NULL: none */
     cJSON *args;                             /* as sent; after item_resolve() */
@@ -26,9 +26,9 @@ char *item_payload(struct outgoing *m, int64_t now_ms);
 /* The same item without its blocks; NULL when it has none. */
 char *item_payload_plain(const struct item *i);
 
-/* A copy of the row; NULL when out of memory. A row that can't be read has no payload. */
 /* It is only on its way: another update follows. */
 bool item_is_live(const struct outbox_item *row);
+/* A copy of the row; NULL when out of memory. A row that can't be read has no payload. */
 struct item *item_new(struct outbox *o, struct slack *s, const struct outbox_item *row);
 void item_free(struct item *i);
 

@@ -229,8 +229,8 @@ static void on_disconnect(struct conn *c, const struct frame *f)
 }
 
 /* Stored first, then acknowledged, then done: what can't be stored Slack shall deliver again, or
- * show as failed. The ack leaves when this callback returns to the loop; nothing below waits for
- * anything. */
+ * show as failed. The ack leaves when this callback returns to the loop, and only then it is
+ * done. */
 static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
 {
     (void)ws;
@@ -280,7 +280,7 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     if (f.kind == FRAME_EVENTS || f.kind == FRAME_INTERACTIVE || f.kind == FRAME_SLASH) {
         if (intake_stored(s->intake) != stored)
             crash_point("inbound.acked");
-        intake_work(s->intake);
+        intake_soon(s->intake);
     }
 }
 

@@ -22,7 +22,10 @@
 #define FIRST_MS   600  /* a first message with some words in it */
 #define SPACING_MS 2500 /* between two changes of a message */
 #define SHARE_MS                                                                                   \
-    1800 /* chat.update serves the whole workspace: each session more, so much slower */
+    1800 /* chat.update serves the whole workspace: each session that is shown more, so much       \
+            slower */
+#define THREADLESS_MS                                                                              \
+    10000                /* until looked again whether it has a thread, unless one is asked for */
 #define CLOSE_MS   1200  /* OpenCode tells what a turn changed and took just after its end */
 #define EARLY_MS   60000 /* after the start: what happened while nobody listened is read */
 #define READ_MS    1000  /* until a failed reading is tried again */
@@ -34,6 +37,7 @@ struct live {
     struct stream *st;
     struct turn *turn;
     bool dirty, closing;
+    bool threaded;             /* it had a thread when last looked */
     bool breaks;               /* what comes next goes on a new page */
     uint64_t due_ms, close_ms; /* monotonic */
     enum session_status status;
@@ -243,7 +247,9 @@ static bool at_work(const struct session *s)
 
 static uint64_t spacing(const struct stream *st)
 {
-    uint64_t share = st->count * SHARE_MS;
+    uint64_t share = 0;
+    for (const struct live *l = st->live; l; l = l->next)
+        share += l->threaded ? SHARE_MS : 0;
     return share > SPACING_MS ? share : SPACING_MS;
 }
 
@@ -271,6 +277,7 @@ static void put_page(struct stream *st, const struct turn *t, size_t n, cJSON *m
         .args = message,
         .thread = { "session", t->pod, t->session },
         .place = { "page", t->pod, buf_str(&id) },
+        .live = live,
     };
     _cleanup_buf_ struct buf update_key = BUF_INIT;
     if (update) {
@@ -278,7 +285,6 @@ static void put_page(struct stream *st, const struct turn *t, size_t n, cJSON *m
         m.key = m.lane = buf_str(&update_key);
         m.thread = (struct message_ref){ NULL, NULL, NULL };
         m.update = m.again = true;
-        m.live = live;
     }
     (void)outbox_put(st->s->outbox, &m);
 }
@@ -363,8 +369,9 @@ static bool has_thread(struct stream *st, const struct turn *t)
 static void flush(struct stream *st, struct live *l)
 {
     uint64_t now = clock_mono_ms();
-    l->due_ms = now + spacing(st);
-    if (!has_thread(st, l->turn))
+    l->threaded = has_thread(st, l->turn);
+    l->due_ms = now + (l->threaded ? spacing(st) : THREADLESS_MS);
+    if (!l->threaded)
         return;
     l->dirty = false;
     if (send_pages(st, l->turn, NULL) < 0)
@@ -574,8 +581,14 @@ void stream_session_changed(struct stream *st, const struct session *s)
 void stream_break(struct stream *st, const char *pod, const char *session_id)
 {
     struct live *l = live_find(st, pod, session_id);
-    if (l && l->turn->n_shown > 0)
+    if (!l)
+        return;
+    if (l->turn->n_shown > 0)
         l->breaks = true;
+    if (!l->threaded && l->dirty) { /* its thread is on its way */
+        l->due_ms = clock_mono_ms() + FIRST_MS;
+        wake(st, l->due_ms);
+    }
 }
 
 void stream_flush(struct stream *st)

@@ -149,6 +149,7 @@ void answer_stream(struct call *c)
     else
         (void)events_stream(&w->events, c->request, h.lines, last,
                             c->who.login ? c->who.login->number : 0);
+    web_beat(w);
 }
 
 int answer_stream_begin(struct call *c)

@@ -66,6 +66,8 @@ void answer_text(struct call *c, const char *type, const struct buf *text);
 struct asset;
 void answer_asset(struct call *c, const struct asset *a);
 void answer_stream(struct call *c);
+/* A sign of life every 15 s to who listens, from now on while anybody does. */
+void web_beat(struct web *w);
 /* Begins a stream of events. -errno: it was answered. */
 int answer_stream_begin(struct call *c);
 void answer_put_error(struct buf *out, const char *code, const char *message);

@@ -198,7 +198,15 @@ static void on_flush(uv_timer_t *timer)
 static void on_beat(uv_timer_t *timer)
 {
     struct web *w = timer->data;
+    if (w->events.stream_count == 0)
+        (void)uv_timer_stop(timer); /* nobody listens; web_beat() begins anew */
     events_tell(&w->events, "beat", "{}");
+}
+
+void web_beat(struct web *w)
+{
+    if (!uv_is_active((const uv_handle_t *)&w->beat))
+        (void)uv_timer_start(&w->beat, on_beat, BEAT_MS, BEAT_MS);
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -342,7 +350,6 @@ static void start_timers(struct web *w)
     (void)uv_timer_init(loop, &w->beat);
     w->flush.data = w->beat.data = w;
     w->open_handles = 2;
-    (void)uv_timer_start(&w->beat, on_beat, BEAT_MS, BEAT_MS);
 }
 
 int web_connector_new(struct web **ret, struct core *core, struct error *e)
