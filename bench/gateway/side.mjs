@@ -1,6 +1,7 @@
 // One gateway under measurement: its process, a Slack of its own, and the bridge that feeds it.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
+import http from "node:http";
 import { createRequire } from "node:module";
 import net from "node:net";
 import os from "node:os";
@@ -140,10 +141,24 @@ export class Side {
   }
 }
 
+// What ours asks OpenCode directly, also while a bridge feeds: once a minute.
+const answers = { "/agent": [], "/config/providers": { providers: [] } };
+async function startOpenCode() {
+  const server = http.createServer((request, response) => {
+    const answer = answers[request.url.split("?")[0]];
+    response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(answer ?? {}));
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  server.unref();
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
 export async function startOurs() {
   const side = new Side("codev-gateway");
+  const opencode = await startOpenCode();
   await side.start(path.join(bin, "codev-gateway"), [], (s) => ({
-    ...{ CODEV_POD: "bench", CODEV_STATE_DIR: s.dir, CODEV_RUNTIME_DIR: s.dir, CODEV_LOG_LEVEL: "error", CODEV_OPENCODE_URL: "http://127.0.0.1:9", CODEV_OPENCODE_DIRECTORY: "/w" },
+    ...{ CODEV_POD: "bench", CODEV_STATE_DIR: s.dir, CODEV_RUNTIME_DIR: s.dir, CODEV_LOG_LEVEL: "error", CODEV_OPENCODE_URL: opencode, CODEV_OPENCODE_DIRECTORY: "/w" },
     ...{ CODEV_GATEWAY_LISTEN: "127.0.0.1", CODEV_GATEWAY_PORT: String(s.port), CODEV_TOKEN: "token-of-the-bench", CODEV_BRIDGE_TOKEN: "bridge-token", SLACK_ALLOWED_USERS: "U0ALICE0001" },
   }));
   return side;

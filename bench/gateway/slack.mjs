@@ -52,6 +52,7 @@ export async function startSlack(folder) {
       slack.onCall(method, body, answer, at);
     });
   });
+  server.keepAliveTimeout = 120000; // Node's own 5 s would have each call after a pause connect anew
   const sockets = new WebSocketServer({ server, path: "/link" });
   sockets.on("connection", (ws) => {
     slack.socket = ws;

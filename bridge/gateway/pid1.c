@@ -14,15 +14,17 @@
 #include <errno.h>
 #include <string.h>
 
-#define RETRY_MS 5000
+#define RETRY_MS     5000
+#define RETRY_MAX_MS 60000 /* where there is none: a gateway for other pods */
 
 struct pid1 {
     struct core *core;
     struct uvcontrol *events, *status, *annotate;
     uv_timer_t retry;
-    bool dirty;    /* the note is not what it should be */
-    bool reached;  /* said in the log */
-    unsigned busy; /* sessions of this pod */
+    uint64_t retry_ms; /* the next one's; twice as long each time until it is reached */
+    bool dirty;        /* the note is not what it should be */
+    bool reached;      /* it answered since the last attempt */
+    unsigned busy;     /* sessions of this pod */
 };
 
 static void connect_events(struct pid1 *p);
@@ -176,6 +178,7 @@ static void on_status_line(void *data, const char *line, size_t len)
     const cJSON *volume;
     if (json_parse(&json, line, len, NULL) < 0)
         return;
+    ((struct pid1 *)data)->reached = true;
     cJSON_ArrayForEach (volume, json_arr(json, "volumes"))
         volume_news(data, json_str(volume, "path", "?"), json_bool(volume, "ok", true),
                     first_finding(volume));
@@ -225,14 +228,22 @@ static void on_retry(uv_timer_t *timer)
     connect_events(timer->data);
 }
 
+static void retry_later(struct pid1 *p)
+{
+    (void)uv_timer_start(&p->retry, on_retry, p->retry_ms, 0);
+    p->retry_ms = p->retry_ms * 2 < RETRY_MAX_MS ? p->retry_ms * 2 : RETRY_MAX_MS;
+}
+
 static void on_events_end(void *data, int error, const char *message)
 {
     struct pid1 *p = data;
     p->events = NULL;
-    if (p->reached)
+    if (p->reached) {
         log_warn("PID 1 is not reached: %s", error < 0 ? message : "it closed");
+        p->retry_ms = RETRY_MS;
+    }
     p->reached = false;
-    (void)uv_timer_start(&p->retry, on_retry, RETRY_MS, 0);
+    retry_later(p);
 }
 
 static void connect_events(struct pid1 *p)
@@ -248,7 +259,7 @@ static void connect_events(struct pid1 *p)
     };
     int r = uvcontrol_start(&p->events, &o);
     if (r < 0) {
-        (void)uv_timer_start(&p->retry, on_retry, RETRY_MS, 0);
+        retry_later(p);
         return;
     }
     ask_status(p);
@@ -274,6 +285,7 @@ int pid1_new(struct pid1 **ret, struct core *core, struct error *e)
     }
     (void)uv_timer_init(core_loop(core), &p->retry);
     p->retry.data = p;
+    p->retry_ms = RETRY_MS;
     (void)uv_timer_start(&p->retry, on_retry, 0, 0);
     *ret = p;
     return 0;
