@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PROBE_MS       500   /* early requests are never answered: ask anew on a new connection */
+#define PROBE_MAX_MS   5000  /* but on a busy machine an answer may take longer */
 #define STREAM_IDLE_MS 35000 /* its heartbeat comes every 10 s */
 #define SOON_MS        20    /* after a link that worked was lost */
 #define WORKED_MS      2000  /* a stream that lived so long did */
@@ -270,6 +271,13 @@ static void on_probe(void *data, const struct http_response *r)
         open_stream(oc);
 }
 
+/* As patient as the pauses between the attempts have become. */
+static uint64_t probe_ms(const struct opencode *oc)
+{
+    uint64_t ms = oc->retry_ms > PROBE_MS ? oc->retry_ms : PROBE_MS;
+    return ms < PROBE_MAX_MS ? ms : PROBE_MAX_MS;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct opencode *oc = timer->data;
@@ -277,7 +285,7 @@ static void on_timer(uv_timer_t *timer)
     int r = -ENOMEM;
     if (url) {
         struct http_options o = oc_request(oc, url, on_probe, oc);
-        o.timeout_ms = o.connect_timeout_ms = PROBE_MS;
+        o.timeout_ms = o.connect_timeout_ms = probe_ms(oc);
         o.fresh_connection = true;
         set_state(oc, OC_PROBE);
         r = http_start(core_http(oc->core), &o, &oc->probe);
