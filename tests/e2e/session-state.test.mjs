@@ -12,7 +12,7 @@ const git = (dir, ...args) => sh("git", ["-C", dir, "-c", "user.name=t", "-c", "
 const clone = (world, name) => (sh("git", ["clone", "-q", world.origin, path.join(world.dir, name)]), path.join(world.dir, name));
 
 // Most of it is waiting.
-describe("the state of each session in git", { concurrency: 4 }, () => {
+describe("the state of each session in git", { concurrency: 8 }, () => {
   test("created, answered, ended: a commit each, with what was true then; the file follows every change", async (t) => {
     const world = await makeWorld(t);
     world.start();
