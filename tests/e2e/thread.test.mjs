@@ -190,15 +190,19 @@ describe("with Slack and the plugin", { skip }, () => {
     await click("alice", message, "once");
     await eventually("the command ran", () => fs.existsSync(marker("thread-13")));
     const dir = encodeURIComponent(path.join(pod.home, "src"));
+    const thread = () => slack.control(`messages?channel=${CHANNEL}&thread_ts=${message.thread_ts}`);
+    // One after the other: several that wait are one turn.
+    const answered = (text) =>
+      eventually(`the agent says ${text}`, async () =>
+        (await thread()).some((m) => m.blocks?.some((b) => b.type === "markdown" && b.text.includes(text))), 30000);
     const parts = [{ type: "text", text: "by the way\n@@text Noted." }];
     await pod.oc(`/session/${id}/prompt_async?directory=${dir}`, { method: "POST", body: JSON.stringify({ parts }) });
-    await pod.fetch(`/api/sessions/${id}/messages`, { method: "POST", body: JSON.stringify({ text: "and this\n@@text Noted, too." }) });
+    await answered("Noted.");
+    await pod.fetch(`/api/sessions/${id}/messages`, { method: "POST", body: JSON.stringify({ text: "and this\n@@text Also this." }) });
+    await answered("Also this.");
     await slack.control("message", { user: "alice", channel: CHANNEL, thread_ts: message.thread_ts, text: "from here\n@@text Heard." });
-    const quotes = await eventually("the answers", async () => {
-      const list = await slack.control(`messages?channel=${CHANNEL}&thread_ts=${message.thread_ts}`);
-      const text = JSON.stringify(list.filter((m) => m.blocks?.some((b) => b.type === "markdown")));
-      return /Noted, too\./.test(text) && /Heard\./.test(text) && list.map((m) => m.text).filter((x) => /bust_in_silhouette/.test(x));
-    }, 40000);
+    await answered("Heard.");
+    const quotes = (await thread()).map((m) => m.text).filter((text) => /bust_in_silhouette/.test(text));
     assert.equal(quotes.length, 2, quotes.join("\n"));
     assert.match(quotes[0], /Somebody in OpenCode:\n(&gt;|>)by the way/);
     assert.match(quotes[1], /Somebody by the API:\n(&gt;|>)and this/);
