@@ -34,7 +34,7 @@ describe("with Slack and the plugin", { skip }, () => {
   const marker = (name) => path.join(pod.home, "src", name);
   const session = async (id) => (await pod.oc(`/session/${id}/message`)).body;
   const asked = (text) =>
-    slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow", contains: text, timeout_ms: 20000 });
+    slack.control("wait", { kind: "message", from: "bot", action_prefix: "allow", contains: text, timeout_ms: 40000 });
   const shown = async (text) => {
     const message = (await asked(text)).items.at(-1);
     assert.ok(message.ts, "a Slack message with buttons");
