@@ -123,7 +123,7 @@ describe("with Slack and the plugin", { skip }, () => {
     await Promise.allSettled([click("alice", message, "once"), click("bob", message, "deny")]);
     const done = await settled(message.ts, /U0ALICE0001|U0BOB000001/);
     const won = /U0ALICE0001/.test(JSON.stringify(done.blocks) + done.text);
-    if (won) await eventually("the command ran", () => fs.existsSync(marker("thread-5")));
+    if (won) await eventually("the command ran", () => fs.existsSync(marker("thread-5")) && fs.statSync(marker("thread-5")).size > 0);
     else assert.ok(!fs.existsSync(marker("thread-5")));
     if (won) assert.equal(fs.readFileSync(marker("thread-5"), "utf8"), "x\n");
     await clean();
