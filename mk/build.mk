@@ -85,6 +85,13 @@ ifeq ($(SANITIZE),)
 unit-bins: $(B)/unit/codev-init-fails
 endif
 
+# A disk whose power can be cut, for tests; without libfuse3 they say that they are skipped.
+.PHONY: volatile-disk
+volatile-disk: $(if $(shell pkg-config --exists fuse3 2>/dev/null && echo 1),$(B)/test/volatile-disk)
+$(B)/test/volatile-disk: tests/power/volatile-disk.c mk/flags.mk
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $$(pkg-config --cflags fuse3) $< $(ALL_LDFLAGS) -o $@ $$(pkg-config --libs fuse3) -lpthread
+
 # Loaded into OpenCode's process, hence without the sanitizers of this build.
 $(B)/lib/codev/codev-fence.so: supervisor/fence/fence.c mk/flags.mk
 	$(say) LINK $@

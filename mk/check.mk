@@ -42,7 +42,7 @@ check-clang: ## the whole build with clang
 check-sanitize: ## unit tests with ASan and UBSan
 	@$(MAKE) --no-print-directory CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
 
-e2e: programs plugin opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## end-to-end tests on the real OpenCode
+e2e: programs volatile-disk plugin opencode bridge/node_modules/.stamp tests/e2e/node_modules/.stamp tests/container/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## end-to-end tests on the real OpenCode
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) scripts/run-e2e.sh
 
 check: deps ## all tests, with their set-up
@@ -65,6 +65,13 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 	@CODEV_CHAOS_SECONDS=$(or $(CHAOS),600) scripts/run-unit.sh $(B)/unit/test_init_chaos
 	@tests/uml/run.sh $(B)/unit/test_init_groups $(B)/unit/test_init_clock
 	@$(MAKE) --no-print-directory container reproducible
+
+.PHONY: soak-lost soak-power
+soak: soak-lost soak-power
+soak-lost: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## each answer of Slack, OpenCode and the bridge lost in each way, on each flow (part of soak)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_LOST_ALL=1 CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/lost.test.mjs
+soak-power: programs volatile-disk opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## CUTS (50) power cuts while people work (root; part of soak)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_POWER_CUTS=$(or $(CUTS),50) CODEV_E2E_TIMEOUT=7200 scripts/run-e2e.sh tests/e2e/power.test.mjs
 
 .PHONY: soak-api
 soak: soak-api

@@ -5,7 +5,7 @@ DEBIAN_BUILD := gcc libc6-dev musl-tools make pkg-config git ca-certificates \
 	libseccomp-dev libuv1-dev libyaml-dev libsqlite3-dev check
 DEBIAN_RUN := nodejs npm ripgrep util-linux procps
 DEBIAN_TEST := clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck e2fsprogs mount \
-	chromium fonts-dejavu-core mandoc openssl curl strace iproute2 tini dumb-init python3
+	chromium fonts-dejavu-core mandoc openssl curl strace iproute2 tini dumb-init python3 libfuse3-dev fuse3
 # A guest kernel for what needs control groups v2; Debian has it for this machine alone.
 ifeq ($(shell uname -m),x86_64)
 DEBIAN_TEST += user-mode-linux

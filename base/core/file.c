@@ -97,6 +97,33 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_len)
     return file_read_fd(fd, max, ret, ret_len);
 }
 
+static int sync_folder(const char *dir)
+{
+    _cleanup_fd_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The folder of `path`, malloc'ed. */
+static char *folder_of(const char *path)
+{
+    char *dir = strdup(path), *slash = dir ? strrchr(dir, '/') : NULL;
+    if (slash == dir && slash)
+        slash[1] = '\0';
+    else if (slash)
+        *slash = '\0';
+    else if (dir) {
+        free(dir);
+        dir = strdup(".");
+    }
+    return dir;
+}
+
+int file_sync_folder(const char *path)
+{
+    _cleanup_free_ char *dir = folder_of(path);
+    return dir ? sync_folder(dir) : -ENOMEM;
+}
+
 static int write_and_rename(const char *dir, const char *tmp, const char *path, const void *data,
                             size_t len, mode_t mode)
 {
@@ -110,25 +137,16 @@ static int write_and_rename(const char *dir, const char *tmp, const char *path, 
         (void)unlink(tmp);
         return r;
     }
-    _cleanup_fd_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd < 0 || fsync(dirfd) < 0)
-        return -errno;
-    return 0;
+    return sync_folder(dir);
 }
 
 int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 {
-    _cleanup_free_ char *dir = strdup(path);
-    _cleanup_free_ char *tmp = NULL;
+    _cleanup_free_ char *dir = folder_of(path), *tmp = NULL;
     if (!dir || asprintf(&tmp, "%s.tmp.%d", path, (int)getpid()) < 0)
         return -ENOMEM;
-    char *slash = strrchr(dir, '/');
-    if (slash == dir)
-        slash[1] = '\0';
-    else if (slash)
-        *slash = '\0';
     (void)unlink(tmp); /* of an earlier process with our pid, killed half-way */
-    return write_and_rename(slash ? dir : ".", tmp, path, data, len, mode);
+    return write_and_rename(dir, tmp, path, data, len, mode);
 }
 
 int file_mkdir_p(const char *path, mode_t mode)

@@ -16,6 +16,9 @@ int file_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 /* Replaces `path` by rename of a temporary file beside it, fsync'ed file and folder, so that after
  * a crash either the old or the new contents are there, whole. */
 int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode);
+/* fsyncs the folder that `path` is in: a file that was just made keeps its name over a power cut.
+ */
+int file_sync_folder(const char *path);
 
 /* mkdir -p; an existing folder is fine. */
 int file_mkdir_p(const char *path, mode_t mode);

@@ -153,6 +153,8 @@ static int create_secret(const char *path, const char *value)
     int r = fd_write_all(fd, value, strlen(value));
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
+    if (r == 0)
+        r = file_sync_folder(path);
     if (r < 0)
         (void)unlink(path);
     return r;

@@ -49,6 +49,8 @@ static int append(const char *path, const char *line, bool torn)
     int r = text.failed ? -ENOMEM : fd_write_all(fd, text.data, text.len);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
+    if (r == 0 && st.st_size == 0)
+        (void)file_sync_folder(path);
     if (r < 0 && ftruncate(fd, st.st_size) < 0)
         return r; /* a torn line stays; the next append ends it */
     return r;

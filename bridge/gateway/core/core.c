@@ -2,8 +2,10 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
+#include "base/core/file.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/core/private.h"
 
 #include <errno.h>
@@ -55,6 +57,10 @@ int core_new(struct core **ret, uv_loop_t *loop, const struct settings *settings
     };
     uv_timer_t *timers[] = { &core->deadline_timer, &core->stop_timer, &core->links_timer,
                              &core->house_timer, &core->presence_timer };
+    if (flush_new(&core->flush, loop, store) < 0) {
+        free(core);
+        return -ENOMEM;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
         (void)uv_timer_init(loop, timers[i]);
         timers[i]->data = core;
@@ -88,6 +94,7 @@ void core_free(struct core *core)
 {
     if (!core)
         return;
+    flush_free(TAKE_PTR(core->flush));
     delivery_free_all(core);
     watch_free_all(core);
     interrupt_free_all(core);
@@ -305,8 +312,27 @@ static int redeliver_row(void *data, const struct request_row *row)
     return row->state == REQUEST_DECIDING ? delivery_start(data, row->pod, row->id) : 0;
 }
 
+struct flush *core_flush(struct core *core)
+{
+    return core->flush;
+}
+
+/* A machine that was switched off has another boot id afterwards; as has another one. */
+static void look_at_machine(struct core *core)
+{
+    _cleanup_free_ char *now = NULL, *before = NULL;
+    core->begun_ms = clock_wall_ms();
+    if (file_read("/proc/sys/kernel/random/boot_id", 64, &now, NULL) < 0)
+        return;
+    core->another_machine =
+        store_get(core->store, "machine", &before) == 0 && strcmp(before, now) != 0;
+    if (core->another_machine || !before)
+        (void)store_put(core->store, "machine", now);
+}
+
 int core_start(struct core *core)
 {
+    look_at_machine(core);
     core->started = true;
     core->open_requests = requests_count_open(core);
     for (size_t i = 0; i < core->n_connectors; i++) {

@@ -127,6 +127,9 @@ struct connector {
 /* Registers; `c` is copied. Before core_start(). */
 int core_add_connector(struct core *core, const struct connector *c);
 void core_connector_stopped(struct core *core, const char *name);
+/* For what must be on the disk before something else happens. NULL while the core goes down. */
+struct flush;
+struct flush *core_flush(struct core *core);
 
 /* ---------------------------------------------------------------- where people are told */
 

@@ -5,6 +5,7 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/core/private.h"
 
 #include <errno.h>
@@ -82,7 +83,8 @@ struct looked {
     struct delivery *d;
     int state, attempts, accepted;
     bool another; /* the process that is reached now never had it */
-    int sent;     /* what ops->reply or ops->check returned */
+    int64_t created_ms;
+    int sent; /* what ops->reply or ops->check returned */
     struct way *way;
     bool check;
 };
@@ -122,6 +124,7 @@ static int send_row(void *data, const struct request_row *row)
     if (l->sent < 0)
         return 0;
     crash_point("reply.sending");
+    (void)flush_wait(d->core->flush, NULL, NULL); /* beside its way to OpenCode */
     d->phase = PHASE_SENDING;
     l->sent = l->way->ops->reply(l->way->data, &reply, replied, d);
     if (l->sent < 0) {
@@ -156,6 +159,7 @@ static int look_row(void *data, const struct request_row *row)
     l->state = row->state;
     l->attempts = row->attempts;
     l->accepted = row->accepted;
+    l->created_ms = row->created_ms;
     const struct way *w = way_for(l->d->core, row->pod, row->instance);
     l->another = w && way_is_another(w, row);
     return 0;
@@ -167,11 +171,14 @@ static void ended_unseen(struct delivery *d)
     struct looked l = { .d = d, .state = -1 };
     (void)store_request_get(d->core->store, d->pod, d->id, look_row, &l);
     if (l.state == REQUEST_DECIDING) {
-        /* More than one attempt: an earlier one, whose answer was lost, took it. */
+        /* More than one attempt: an earlier one, whose answer was lost, took it. After a power cut
+         * the count of them may be lost, too. */
+        bool earlier =
+            l.attempts > 1 || (d->core->another_machine && l.created_ms < d->core->begun_ms);
         if (l.another)
             (void)request_void(d->core, d->pod, d->id,
                                "OpenCode was restarted and no longer waits for it");
-        else if (l.accepted || l.attempts > 1)
+        else if (l.accepted || earlier)
             (void)request_confirm(d->core, d->pod, d->id);
         else
             (void)request_void(d->core, d->pod, d->id, "OpenCode no longer waits for it");

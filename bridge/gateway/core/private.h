@@ -56,6 +56,9 @@ struct core {
     const struct settings *settings;
     struct store *store;
     struct http_client *http;
+    struct flush *flush;
+    bool another_machine; /* than the last time: a power cut may have taken the last marks */
+    int64_t begun_ms;     /* wall clock */
     uint64_t deadline_ms;
 
     struct connector connectors[CORE_CONNECTORS_MAX];

@@ -25,7 +25,7 @@ struct call {
     cJSON *create; /* the body that makes the session, when it is looked for first */
     char *key;     /* the session's, looked for */
     char *message_id;
-    bool look;              /* for the prompt, before it is sent */
+    bool look;              /* for the prompt, before it is sent; of a stop: it was repeated */
     core_activity_fn *each; /* reading a history */
 };
 
@@ -418,14 +418,38 @@ static int direct_message(void *data, const struct way_message *m, core_done_fn 
     return n < 0 ? call_drop(c, n) : 0;
 }
 
+static void on_aborted(void *data, const struct http_response *r);
+
+static int send_abort(struct call *c)
+{
+    _cleanup_free_ char *path = path_with("/session/", c->session_id, "/abort");
+    return path ? call_send(c, path, c->directory, cJSON_CreateObject(), on_aborted) : -ENOMEM;
+}
+
+/* An answer that was lost is asked for once more, and at once: a stop that is repeated stops
+ * nothing else, as long as nothing else can have begun. */
+static void on_aborted(void *data, const struct http_response *r)
+{
+    struct call *c = data;
+    const char *message;
+    c->request = NULL;
+    oc_heard(c->oc, r);
+    int error = result_of(r, &message);
+    bool lost = (error == -ECONNRESET || error == -EREMOTEIO) && !c->look;
+    c->look = true;
+    if (!lost || send_abort(c) < 0)
+        call_finish(c, error, message);
+}
+
 static int direct_abort(void *data, const char *session_id, const char *directory,
                         core_done_fn *done, void *done_data)
 {
     struct call *c = call_new(data, done, done_data);
-    _cleanup_free_ char *path = path_with("/session/", session_id, "/abort");
-    if (!c || !path)
-        return c ? call_drop(c, -ENOMEM) : -ENOMEM;
-    int n = call_send(c, path, directory, cJSON_CreateObject(), on_plain);
+    if (!c)
+        return -ENOMEM;
+    c->directory = strdup(directory ? directory : "");
+    c->session_id = strdup(session_id);
+    int n = c->directory && c->session_id ? send_abort(c) : -ENOMEM;
     return n < 0 ? call_drop(c, n) : 0;
 }
 

@@ -25,6 +25,7 @@ struct call {
     cJSON *args;
     bool queued;  /* by api_call(): may wait and be repeated */
     bool running; /* an exchange is on its way */
+    bool before;  /* an earlier attempt may have done the work */
     unsigned attempts;
     uint64_t deadline_ms, not_before_ms; /* monotonic */
     api_done_fn *done;
@@ -245,6 +246,13 @@ static uint64_t retry_delay(const struct call *c, const struct api_result *r)
     return r->retry_after_ms ? r->retry_after_ms : (uint64_t)RETRY_FIRST_MS << doublings;
 }
 
+/* A trigger that was used up was used by the attempt whose answer was lost: the form is open. */
+static bool done_before(const struct call *c, const struct api_result *r)
+{
+    return c->before && c->method == SLACK_VIEWS_OPEN &&
+           strcmp(r->code, "exchanged_trigger_id") == 0;
+}
+
 static void on_http(void *data, const struct http_response *h)
 {
     struct call *c = data;
@@ -255,6 +263,9 @@ static void on_http(void *data, const struct http_response *h)
     answer_read(&answer, c->method, h);
     if (a->counts)
         slack_count_call(a->counts, c->method, &answer.r, h->error ? 0 : h->status, h->elapsed_us);
+    answer.r.ok = answer.r.ok || done_before(c, &answer.r);
+    c->before = c->before || answer.r.maybe_done;
+    answer.r.maybe_done = c->before && !answer.r.ok;
     uint64_t now = clock_mono_ms();
     limiter_done(&a->limiter, c->method);
     if (answer.r.retry_after_ms)

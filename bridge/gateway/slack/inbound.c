@@ -4,6 +4,7 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/home.h"
@@ -33,6 +34,9 @@ struct words {
     int64_t written_ms;  /* when, if it was found later; else 0 */
     char *pod, *session; /* of the thread; NULL: it starts a session */
     bool behind;         /* the session was at work when it was sent */
+    char id[PROMPT_ID_SIZE];
+    bool tried; /* it may have left before, under this id */
+    void (*send)(struct words *w);
 };
 
 static void words_free(void *data)
@@ -109,6 +113,8 @@ static void on_message_done(void *data, int error, const char *message, const ch
                    &(struct queued_message){ w->pod, w->session, w->item->note, w->user, w->text });
     else
         stream_break(w->item->s->stream, w->pod, w->session);
+    if (stream_expect(w->item->s->stream, w->pod, w->session) < 0)
+        log_warn("slack: cannot store that session %s has a prompt", w->session);
     end(w, NULL);
 }
 
@@ -147,27 +153,51 @@ static int is_at_work(void *data, const struct session *s)
     return 0;
 }
 
-static void send_prompt(struct words *words)
+/* The id is on the disk: after a power cut, too, it is known under which one to look for it. */
+static void on_id_kept(void *data, int error)
+{
+    _cleanup_words_ struct words *w = data;
+    if (!w->item->s)
+        return;
+    if (error) {
+        log_error("slack: what is to be sent to the agent is not on the disk: %s",
+                  strerror(-error));
+        intake_later(TAKE_PTR(w->item), STOP_MS);
+        return;
+    }
+    struct words *all = TAKE_PTR(w);
+    all->send(all);
+}
+
+/* Its id is chosen and stored, then `send`. */
+static void keep_id(struct words *words, void (*send)(struct words *w))
 {
     _cleanup_words_ struct words *w = words;
+    w->tried = w->item->attempts > 0;
+    if (intake_prompt_id(w->item, w->id) < 0)
+        return;
+    w->send = send;
+    struct words *all = TAKE_PTR(w);
+    if (flush_wait(core_flush(all->item->s->core), on_id_kept, all) < 0)
+        words_free(all); /* out of memory: it is taken up again */
+}
+
+static void send_prompt(struct words *w)
+{
     struct actor actor = actor_of(w);
-    char id[PROMPT_ID_SIZE];
     struct session_prompt prompt = {
         .pod = w->pod,
         .session_id = w->session,
         .text = w->text,
         .actor = &actor,
-        .message_id = id,
-        .again = w->item->attempts > 0,
+        .message_id = w->id,
+        .again = w->tried,
     };
     struct core *core = w->item->s->core;
-    if (intake_prompt_id(w->item, id) < 0)
-        return;
     (void)core_with_session(core, w->pod, w->session, is_at_work, &w->behind);
-    struct words *all = TAKE_PTR(w); /* the answer has it */
-    int r = core_session_prompt(core, &prompt, on_message_done, all);
+    int r = core_session_prompt(core, &prompt, on_message_done, w); /* the answer has it */
     if (r < 0)
-        on_message_done(all, r, NULL, NULL);
+        on_message_done(w, r, NULL, NULL);
     else
         crash_point("prompt.sent");
 }
@@ -194,20 +224,24 @@ static void to_session(struct words *w)
     } else if (is_stop(w->text)) {
         stop_session(w);
     } else {
-        send_prompt(w);
+        keep_id(w, send_prompt);
     }
 }
 
 /* ---------------------------------------------------------------- a new session */
 
-static int adopt(struct words *w, const char *pod, const char *session_id)
+/* `done`: its prompt arrived, too. Else it is tried again, and the thread is known all the same:
+ * what the session asks meanwhile belongs there. */
+static int adopt(struct words *w, const char *pod, const char *session_id, bool done)
 {
     struct store *store = w->item->s->store;
     int r = store_begin(store);
     if (r < 0)
         return r;
     r = threads_adopt(w->item->s->threads, pod, session_id, w->channel, w->thread_ts, w->text);
-    if (r >= 0)
+    if (r >= 0 && done)
+        r = stream_expect(w->item->s->stream, pod, session_id);
+    if (r >= 0 && done)
         r = store_inbound_done(store, w->item->id);
     if (r < 0) {
         store_rollback(store);
@@ -221,13 +255,16 @@ static void on_start_done(void *data, int error, const char *message, const char
     _cleanup_words_ struct words *w = data;
     if (!w->item->s)
         return;
-    if (error || !session_id || !*session_id) {
+    bool made = session_id && *session_id;
+    _cleanup_free_ char *pod = made ? threads_pod_of(w->item->s->threads, session_id) : NULL;
+    if (error || !made) {
+        if (pod && adopt(w, pod, session_id, false) < 0)
+            log_warn("slack: cannot store the thread of session %s", session_id);
         fail_or_later(w, ":warning: The session could not be started", error ? error : -EIO,
                       message);
         return;
     }
-    _cleanup_free_ char *pod = threads_pod_of(w->item->s->threads, session_id);
-    int r = pod ? adopt(w, pod, session_id) : -ENOMEM;
+    int r = pod ? adopt(w, pod, session_id, true) : -ENOMEM;
     if (r < 0 && intake_patient(w->item)) {
         log_error("slack: cannot store a session's thread: %s", strerror(-r));
         intake_later(TAKE_PTR(w->item), intake_pause(w->item));
@@ -241,27 +278,21 @@ static void on_start_done(void *data, int error, const char *message, const char
         end(w, NULL);
 }
 
-static void start_session(struct words *words)
+static void start_session(struct words *w)
 {
-    _cleanup_words_ struct words *w = words;
     _cleanup_buf_ struct buf key = BUF_INIT;
     struct actor actor = actor_of(w);
-    char id[PROMPT_ID_SIZE];
     buf_printf(&key, "slack:%s:%s", w->channel, w->thread_ts);
     struct session_start start = {
         .prompt = w->text,
         .actor = &actor,
         .key = buf_str(&key),
-        .message_id = id,
-        .again = w->item->attempts > 0,
+        .message_id = w->id,
+        .again = w->tried,
     };
-    struct core *core = w->item->s->core;
-    if (intake_prompt_id(w->item, id) < 0)
-        return;
-    struct words *all = TAKE_PTR(w);
-    int r = core_session_start(core, &start, on_start_done, all);
+    int r = core_session_start(w->item->s->core, &start, on_start_done, w);
     if (r < 0)
-        on_start_done(all, r, NULL, NULL);
+        on_start_done(w, r, NULL, NULL);
     else
         crash_point("prompt.sent");
 }
@@ -273,7 +304,7 @@ static void on_may(void *data, bool may)
         if (w->session)
             to_session(w);
         else
-            start_session(w);
+            keep_id(w, start_session);
         return;
     }
     if (may) {

@@ -43,7 +43,7 @@ struct intake {
     struct later *later;
     struct intake_item *working;
     size_t count;
-    uint64_t stored;
+    uint64_t stored, puts;
     int64_t last_before;      /* the newest that a former process received */
     struct resting *resting;  /* those that wait; by the monotonic clock, as all times below */
     uint64_t settled_ms;      /* what a former process sent has arrived by then */
@@ -149,6 +149,7 @@ int intake_put(struct intake *in, const char *kind, const char *lane, const char
         json_add_str(owned, ENVELOPE_KEY, log_id(LOG_ENVELOPE_ID));
     _cleanup_free_ char *text = json_print(owned);
     crash_point("inbound.received");
+    in->puts++;
     int r = text ? store_inbound_put(in->s->store, CONNECTOR, keys, lane, kind, text) : -ENOMEM;
     if (r < 0) {
         log_error("slack: cannot store what somebody did: %s", strerror(-r));
@@ -163,6 +164,11 @@ int intake_put(struct intake *in, const char *kind, const char *lane, const char
         log_debug("slack: \"%s\" was delivered again", keys[0]);
     }
     return r;
+}
+
+uint64_t intake_puts(const struct intake *in)
+{
+    return in->puts;
 }
 
 uint64_t intake_stored(const struct intake *in)

@@ -21,6 +21,8 @@ void intake_free(struct intake *in);
  * done from within. */
 int intake_put(struct intake *in, const char *kind, const char *lane, const char *const *keys,
                cJSON *payload);
+/* How often something was to be stored, also what was there already. */
+uint64_t intake_puts(const struct intake *in);
 /* How many this process has stored. */
 uint64_t intake_stored(const struct intake *in);
 /* Something of that lane is not done yet. */

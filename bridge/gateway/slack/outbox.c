@@ -4,6 +4,7 @@
 #include "base/core/log.h"
 #include "base/trace/derive.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/later.h"
 #include "bridge/gateway/slack/outbox_item.h"
@@ -52,6 +53,9 @@ int outbox_new(struct outbox **ret, struct slack *s)
         outbox_free(o);
         return -ENOMEM;
     }
+    int r = store_outbox_doubt(s->store, CONNECTOR, slack_methods[SLACK_UPDATE].name);
+    if (r < 0)
+        log_error("slack: cannot read what is to be sent: %s", strerror(-r));
     *ret = o;
     return 0;
 }
@@ -344,6 +348,8 @@ static void item_send(struct item *i)
     }
     i->attempts++;
     crash_point("outbox.sending");
+    /* Beside the way to Slack, which is longer: nobody waits for it. */
+    (void)flush_wait(core_flush(o->s->core), NULL, NULL);
     r = i->method == SLACK_UPLOAD ? api_upload(o->s->api, i->args, on_sent, i)
                                   : api_send(o->s->api, i->method, i->args, on_sent, i);
     if (r < 0)

@@ -212,8 +212,10 @@ static void on_links_changed(void *data)
     struct link_state links = { 0 };
     core_links(s->core, &links);
     bool reached = links.opencode && strcmp(links.opencode, "none") != 0;
-    if (reached && !s->opencode_reached)
+    if (reached && !s->opencode_reached) {
         intake_wake(s->intake);
+        stream_reached(s->stream);
+    }
     s->opencode_reached = reached;
 }
 

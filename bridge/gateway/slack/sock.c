@@ -4,6 +4,7 @@
 #include "base/core/log.h"
 #include "base/ws/ws.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/commands.h"
 #include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
@@ -42,12 +43,24 @@ struct conn {
     struct conn *link;   /* of the list of all */
 };
 
+/* One that waits until what it is for is on the disk. */
+struct late_ack {
+    struct sock *sock;
+    struct conn *conn; /* NULL: it has ended, so Slack delivers again */
+    char *text;
+    enum frame_kind kind;
+    uint64_t came_us;
+    bool stored;
+    struct late_ack *next;
+};
+
 struct sock {
     struct slack *s;
     struct ws_client *client;
     enum sock_state state;
     struct timer *timer;
     struct conn *conns, *current, *next;
+    struct late_ack *late;
     unsigned failures;     /* in a row, for the back-off */
     uint64_t retry_min_ms; /* Retry-After, or that a token is wrong */
     uint64_t up_ms;        /* monotonic: when the last hello came; 0: that was counted already */
@@ -67,6 +80,9 @@ static void conn_drop(struct conn *c)
         at = &(*at)->link;
     if (*at)
         *at = c->link;
+    for (struct late_ack *l = k->late; l; l = l->next)
+        if (l->conn == c)
+            l->conn = NULL;
     if (k->current == c)
         k->current = NULL;
     if (k->next == c)
@@ -159,21 +175,69 @@ static bool envelope_of(enum frame_kind kind, enum slack_envelope *ret)
     return true;
 }
 
-static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
+static void ack_send(struct conn *c, enum frame_kind kind, uint64_t came_us, const char *text)
 {
-    if (!*f->envelope_id)
-        return;
-    _cleanup_free_ char *text =
-        envelope_ack_text(f->envelope_id, f->accepts_payload ? payload : NULL);
     int r = text ? ws_send(c->ws, text, strlen(text)) : -ENOMEM;
     if (r < 0)
         log_error("slack: cannot acknowledge an envelope: %s", strerror(-r));
     enum slack_envelope e;
     struct slack_counts *counts = &c->sock->s->counts;
-    if (r < 0 || !envelope_of(f->kind, &e))
+    if (r < 0 || !envelope_of(kind, &e))
         return;
     counts->acked[e]++;
-    metric_observe(&counts->ack, (double)(clock_mono_us() - c->came_us) / 1e6);
+    metric_observe(&counts->ack, (double)(clock_mono_us() - came_us) / 1e6);
+}
+
+static char *ack_text(const struct frame *f, const cJSON *payload)
+{
+    return envelope_ack_text(f->envelope_id, f->accepts_payload ? payload : NULL);
+}
+
+static void ack(struct conn *c, const struct frame *f, const cJSON *payload)
+{
+    if (!*f->envelope_id)
+        return;
+    _cleanup_free_ char *text = ack_text(f, payload);
+    ack_send(c, f->kind, c->came_us, text);
+}
+
+static void late_free(struct late_ack *l)
+{
+    struct late_ack **at = &l->sock->late;
+    while (*at && *at != l)
+        at = &(*at)->next;
+    if (*at)
+        *at = l->next;
+    free(l->text);
+    free(l);
+}
+
+static void on_durable(void *data, int error)
+{
+    struct late_ack *l = data;
+    if (error < 0)
+        log_error("slack: what somebody did is not on the disk, it is not acknowledged: %s",
+                  strerror(-error));
+    else if (l->conn)
+        ack_send(l->conn, l->kind, l->came_us, l->text);
+    if (error == 0 && l->stored)
+        crash_point("inbound.acked");
+    late_free(l);
+}
+
+/* What Slack was told is stored it never delivers again: so it must survive a power cut, too. */
+static void ack_when_durable(struct conn *c, const struct frame *f, bool stored)
+{
+    struct sock *k = c->sock;
+    struct late_ack *l = calloc(1, sizeof *l);
+    if (!l || !*f->envelope_id) {
+        free(l);
+        return;
+    }
+    *l = (struct late_ack){ k, c, ack_text(f, NULL), f->kind, c->came_us, stored, k->late };
+    k->late = l;
+    if (!l->text || flush_wait(core_flush(k->s->core), on_durable, l) < 0)
+        late_free(l); /* not acknowledged: it comes again */
 }
 
 static void on_hello(struct conn *c, const struct frame *f)
@@ -228,9 +292,19 @@ static void on_disconnect(struct conn *c, const struct frame *f)
         event(k, events[kind]);
 }
 
-/* Stored first, then acknowledged, then done: what can't be stored Slack shall deliver again, or
- * show as failed. The ack leaves when this callback returns to the loop, and only then it is
- * done. */
+/* What was stored by this frame is acknowledged when it is on the disk; what needed no storing at
+ * once. */
+static void ack_heard(struct conn *c, const struct frame *f, uint64_t puts, uint64_t stored)
+{
+    const struct intake *in = c->sock->s->intake;
+    if (intake_puts(in) == puts)
+        ack(c, f, NULL);
+    else
+        ack_when_durable(c, f, intake_stored(in) != stored);
+}
+
+/* Stored first, then acknowledged, when it is on the disk: what can't be stored Slack shall deliver
+ * again, or show as failed. It is done after this callback has returned to the loop. */
 static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
 {
     (void)ws;
@@ -239,7 +313,7 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
     _cleanup_frame_ struct frame f;
     heard(c);
     c->came_us = clock_mono_us();
-    uint64_t stored = intake_stored(s->intake);
+    uint64_t stored = intake_stored(s->intake), puts = intake_puts(s->intake);
     frame_parse(&f, msg, len);
     _log_about_ struct log_about about = {
         .id = { [LOG_ENVELOPE_ID] = *f.envelope_id ? f.envelope_id : NULL },
@@ -254,14 +328,16 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         break;
     case FRAME_EVENTS:
         if (inbound_event(s, f.payload) == 0)
-            ack(c, &f, NULL);
+            ack_heard(c, &f, puts, stored);
         else
             s->counts.refused[ENVELOPE_EVENTS]++;
         break;
     case FRAME_INTERACTIVE: { /* a form that is not right stays open and is not carried out */
         _cleanup_json_ cJSON *wrong = interact_check(f.payload);
-        if (wrong || interact(s, f.payload) == 0)
+        if (wrong)
             ack(c, &f, wrong);
+        else if (interact(s, f.payload) == 0)
+            ack_heard(c, &f, puts, stored);
         else
             s->counts.refused[ENVELOPE_INTERACTIVE]++;
         break;
@@ -277,11 +353,8 @@ static void on_message(void *data, struct ws *ws, const char *msg, size_t len)
         log_debug("slack: a frame of %zu bytes that is not understood", len);
         break;
     }
-    if (f.kind == FRAME_EVENTS || f.kind == FRAME_INTERACTIVE || f.kind == FRAME_SLASH) {
-        if (intake_stored(s->intake) != stored)
-            crash_point("inbound.acked");
+    if (f.kind == FRAME_EVENTS || f.kind == FRAME_INTERACTIVE || f.kind == FRAME_SLASH)
         intake_soon(s->intake);
-    }
 }
 
 static void on_open(void *data, struct ws *ws)
@@ -487,6 +560,10 @@ void sock_free(struct sock *k)
         return;
     while (k->conns)
         conn_drop(k->conns);
+    while (k->late) {
+        flush_forget(core_flush(k->s->core), k->late);
+        late_free(k->late);
+    }
     ws_client_free(k->client);
     timer_free(k->timer);
     free(k->url);

@@ -3,9 +3,11 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/start_form.h"
+#include "bridge/gateway/slack/stream.h"
 #include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/users.h"
@@ -95,6 +97,8 @@ static int show(struct intake_item *i, const char *pod, const char *session_id)
         return r;
     r = threads_ensure(i->s->threads, pod, session_id);
     if (r >= 0)
+        r = stream_expect(i->s->stream, pod, session_id);
+    if (r >= 0)
         r = store_inbound_done(store, i->id);
     if (r < 0) {
         store_rollback(store);
@@ -133,12 +137,7 @@ static void on_started(void *data, int error, const char *why, const char *sessi
 static void start_session(struct intake_item *i, const struct actor *actor)
 {
     _cleanup_buf_ struct buf key = BUF_INIT;
-    char id[PROMPT_ID_SIZE];
     buf_printf(&key, "slack:form:%s", field(i, "view"));
-    if (intake_prompt_id(i, id) < 0) {
-        intake_drop(i);
-        return;
-    }
     const char *agent = field(i, "agent"), *model = field(i, "model");
     struct session_start start = {
         .title = field(i, "title"),
@@ -147,7 +146,7 @@ static void start_session(struct intake_item *i, const struct actor *actor)
         .model = *model ? model : NULL,
         .actor = actor,
         .key = buf_str(&key),
-        .message_id = id,
+        .message_id = i->note,
         .again = i->attempts > 1,
     };
     int r = core_session_start(i->s->core, &start, on_started, i);
@@ -157,15 +156,30 @@ static void start_session(struct intake_item *i, const struct actor *actor)
         crash_point("prompt.sent");
 }
 
+/* The prompt's id is on the disk: after a power cut, too, it is known under which one to look. */
+static void on_id_kept(void *data, int error)
+{
+    struct intake_item *i = data;
+    if (!i->s || error) {
+        intake_drop(i);
+        return;
+    }
+    const char *user = field(i, "user");
+    struct actor actor = { CONNECTOR, user, users_name(i->s->users, user) };
+    start_session(i, &actor);
+}
+
 static void on_may(void *data, bool may)
 {
     struct intake_item *i = data;
-    const char *user = field(i, "user");
-    struct actor actor = { CONNECTOR, user, users_name(i->s->users, user) };
+    char id[PROMPT_ID_SIZE];
     if (may) {
-        start_session(i, &actor);
+        if (intake_prompt_id(i, id) < 0 || flush_wait(core_flush(i->s->core), on_id_kept, i) < 0)
+            intake_drop(i);
         return;
     }
+    const char *user = field(i, "user");
+    struct actor actor = { CONNECTOR, user, users_name(i->s->users, user) };
     core_audit(i->s->core, &actor, "refused", "new session", "not among those who may");
     end(i, users_refusal(i->s->users));
 }
@@ -188,8 +202,11 @@ static void on_open(void *data, const struct api_result *r)
     if (!r->ok) {
         log_warn("slack: %s", r->message);
         respond(o->s, o->response_url,
-                ":warning: The form could not be opened in time. Please try again, or mention me "
-                "in a message with the task.");
+                r->maybe_done
+                    ? ":warning: Slack did not say whether the form opened. If you do not see it, "
+                      "please try again, or mention me in a message with the task."
+                    : ":warning: The form could not be opened in time. Please try again, or "
+                      "mention me in a message with the task.");
     }
     free(o->response_url);
     free(o);

@@ -28,6 +28,7 @@
     10000                /* until looked again whether it has a thread, unless one is asked for */
 #define CLOSE_MS   1200  /* OpenCode tells what a turn changed and took just after its end */
 #define EARLY_MS   60000 /* after the start: what happened while nobody listened is read */
+#define MISSED_MS  3000  /* OpenCode is reached: what is at work is known by then */
 #define READ_MS    1000  /* until a failed reading is tried again */
 #define READ_TRIES 20
 #define LONG_MS    30000 /* a turn that took longer ends with a message: changes notify nobody */
@@ -59,9 +60,91 @@ struct stream {
     struct live *live; /* the one heard of last comes first */
     size_t count;
     int64_t begun_ms; /* wall clock */
+    struct timer *missed_timer;
+    struct expected *missed; /* what a former process expected; looked at once */
+};
+
+/* A session that has taken a prompt, and of which nothing was heard yet. */
+struct expected {
+    struct expected *next;
+    char *pod, *session;
 };
 
 static void on_timer(void *data);
+
+/* ---------------------------------------------------------------- what is expected */
+
+#define EXPECT_KEY "expect:" CONNECTOR ":"
+
+static void expect_key(struct buf *out, const char *pod, const char *session)
+{
+    buf_printf(out, EXPECT_KEY "%s:%s", pod, session);
+}
+
+static struct live *live_find(struct stream *st, const char *pod, const char *session);
+
+int stream_expect(struct stream *st, const char *pod, const char *session_id)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT, value = BUF_INIT;
+    if (live_find(st, pod, session_id)) /* heard of, and known as at work after a restart */
+        return 0;
+    expect_key(&key, pod, session_id);
+    buf_printf(&value, "%s\n%s", pod, session_id);
+    if (key.failed || value.failed)
+        return -ENOMEM;
+    int r = store_put(st->s->store, buf_str(&key), buf_str(&value));
+    return r < 0 ? r : 0;
+}
+
+static void expected_came(struct stream *st, const char *pod, const char *session)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT;
+    expect_key(&key, pod, session);
+    if (!key.failed)
+        (void)store_put(st->s->store, buf_str(&key), NULL);
+}
+
+static void expected_free(struct expected *x)
+{
+    free(x->pod);
+    free(x->session);
+    free(x);
+}
+
+static int on_expected(void *data, const char *key, const char *value)
+{
+    struct stream *st = data;
+    const char *end = strchr(value, '\n');
+    struct expected *x = end ? calloc(1, sizeof *x) : NULL;
+    (void)key;
+    if (!x)
+        return 0;
+    *x = (struct expected){ st->missed, strndup(value, (size_t)(end - value)), strdup(end + 1) };
+    st->missed = x;
+    return 0;
+}
+
+static int end_if_over(void *data, const struct session *s);
+
+/* A turn that began and ended while nobody listened is read from OpenCode. Nothing to do where it
+ * goes on, or was heard of meanwhile. */
+static void on_missed_timer(void *data)
+{
+    struct stream *st = data;
+    while (st->missed) {
+        struct expected *x = st->missed;
+        st->missed = x->next;
+        if (x->pod && x->session)
+            (void)core_with_session(st->s->core, x->pod, x->session, end_if_over, st);
+        expected_free(x);
+    }
+}
+
+void stream_reached(struct stream *st)
+{
+    if (st->missed)
+        timer_start(st->missed_timer, MISSED_MS);
+}
 
 int stream_new(struct stream **ret, struct slack *s)
 {
@@ -71,10 +154,12 @@ int stream_new(struct stream **ret, struct slack *s)
     st->s = s;
     st->begun_ms = clock_wall_ms();
     st->timer = timer_new(s->loop, on_timer, st);
-    if (!st->timer) {
-        free(st);
+    st->missed_timer = timer_new(s->loop, on_missed_timer, st);
+    if (!st->timer || !st->missed_timer) {
+        stream_free(st);
         return -ENOMEM;
     }
+    (void)store_each(s->store, EXPECT_KEY, on_expected, st);
     *ret = st;
     return 0;
 }
@@ -97,7 +182,13 @@ void stream_free(struct stream *st)
         st->live = l->next;
         live_free(l);
     }
+    while (st->missed) {
+        struct expected *x = st->missed;
+        st->missed = x->next;
+        expected_free(x);
+    }
     timer_free(st->timer);
+    timer_free(st->missed_timer);
     free(st);
 }
 
@@ -191,6 +282,7 @@ static struct live *live_new(struct stream *st, const struct session *s)
     l->next = st->live;
     st->live = l;
     st->count++;
+    expected_came(st, s->pod, s->id);
     l->due_ms = clock_mono_ms() + FIRST_MS;
     if (l->tries)
         wake(st, l->due_ms);
@@ -560,6 +652,20 @@ static bool was_away(struct stream *st, const struct session *s)
     char channel[40], ts[40];
     return clock_wall_ms() - st->begun_ms < EARLY_MS &&
            threads_place(st->s->threads, s->pod, s->id, channel, ts) == 0;
+}
+
+static int end_if_over(void *data, const struct session *s)
+{
+    struct stream *st = data;
+    struct live *l = NULL;
+    char channel[40], ts[40];
+    expected_came(st, s->pod, s->id);
+    if (!at_work(s) && !live_find(st, s->pod, s->id) &&
+        threads_place(st->s->threads, s->pod, s->id, channel, ts) == 0)
+        l = live_new(st, s);
+    if (l)
+        begin_close(st, l, s);
+    return 0;
 }
 
 void stream_session_changed(struct stream *st, const struct session *s)

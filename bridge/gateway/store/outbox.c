@@ -72,6 +72,16 @@ int store_outbox_set(struct store *s, int64_t id, enum outbox_state state, const
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
+int store_outbox_doubt(struct store *s, const char *connector, const char *update)
+{
+    int r =
+        query_run(s,
+                  "UPDATE outbox SET state = 1 WHERE connector = ? AND state = 0 AND method <> ? "
+                  "AND changed_ms > (SELECT max(changed_ms) FROM outbox) - 60000",
+                  "ss", connector, update);
+    return r < 0 ? r : 0;
+}
+
 int store_outbox_find(struct store *s, const char *connector, const char *key,
                       int (*fn)(void *data, const struct outbox_item *i), void *data)
 {

@@ -12,6 +12,7 @@ struct checkpoint;
 struct store {
     sqlite3 *db;
     struct checkpoint *checkpoint; /* NULL: SQLite does it at a commit */
+    int log_fd;                    /* of the write-ahead log; -1: none */
     int depth;                     /* of store_begin() */
     bool poisoned; /* an inner transaction was rolled back: the outer one can't commit */
     int failing;   /* the last write failed with this; 0: it did not */

@@ -8,10 +8,12 @@
 #include "bridge/gateway/store/rows.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DAY_MS          ((int64_t)86400000)
 #define KEEP_DONE_DAYS  7
@@ -39,7 +41,7 @@ static void db_close(struct store *s)
 static int db_settings(struct store *s)
 {
     /* In WAL with synchronous=NORMAL a commit survives any end of the process without an fsync;
-     * a power cut may lose the last moments, together with the OpenCode that they were about. */
+     * what must survive a power cut, too, waits for one of the log (store_log_fd()). */
     int rc = sqlite3_exec(s->db,
                           "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
                           "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;",
@@ -164,6 +166,18 @@ static void page_by_page(void)
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 }
 
+/* The folder as well: a log that was just made must have its name. */
+static int log_open(const char *dir, const char *path)
+{
+    _cleanup_buf_ struct buf log = BUF_INIT;
+    buf_printf(&log, "%s-wal", path);
+    int fd = log.failed ? -1 : open(buf_str(&log), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_fd_ int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0)
+        (void)fsync(folder);
+    return fd;
+}
+
 int store_open(struct store **ret, const char *dir, char **ret_note, struct error *e)
 {
     _cleanup_free_ char *said = NULL, *path = NULL;
@@ -183,6 +197,7 @@ int store_open(struct store **ret, const char *dir, char **ret_note, struct erro
     } else {
         note(&said, "no state folder: ", "state is kept in memory", " and lost at a restart");
     }
+    s->log_fd = r == 0 ? log_open(dir, path) : -1;
     if (r == 0)
         s->checkpoint = checkpoint_start(s->db, path);
     else
@@ -203,7 +218,14 @@ void store_close(struct store *s)
     if (!s)
         return;
     db_close(s);
+    if (s->log_fd >= 0)
+        (void)close(s->log_fd);
     free(s);
+}
+
+int store_log_fd(const struct store *s)
+{
+    return s->log_fd;
 }
 
 /* It may have been done already, as sqlite does on a full disk: no failure then. */
@@ -261,6 +283,17 @@ void store_rollback(struct store *s)
     s->poisoned = true;
     if (--s->depth == 0)
         roll_back(s);
+}
+
+int store_each(struct store *s, const char *prefix,
+               int (*fn)(void *data, const char *key, const char *value), void *data)
+{
+    _cleanup_query_ struct query q = { 0 };
+    int r = query_begin(&q, s, "SELECT key, value FROM kv WHERE substr(key, 1, length(?)) = ?",
+                        "ss", prefix, prefix);
+    while (r == 0 && (r = query_step(&q)) > 0)
+        r = fn(data, query_text(&q, 0), query_text(&q, 1));
+    return r;
 }
 
 int store_get(struct store *s, const char *key, char **ret)

@@ -20,6 +20,10 @@ void store_close(struct store *s);
  * store_open() too. */
 void store_forget(struct store *s);
 
+/* The write-ahead log: fdatasync(2) of it brings all that was committed onto the disk, which a
+ * commit does not. -1: kept in memory. Stays open, and is the store's. */
+int store_log_fd(const struct store *s);
+
 /* 0, or why the last write failed (-ENOSPC, …). `fn` is told when that begins and ends, from within
  * the call that saw it. */
 int store_failing(const struct store *s);
@@ -33,6 +37,10 @@ void store_rollback(struct store *s);
 /* Small facts by key. `*ret` malloc'ed, -ENOENT. */
 int store_get(struct store *s, const char *key, char **ret);
 int store_put(struct store *s, const char *key, const char *value); /* NULL value: removes */
+
+/* Each whose key begins so. Return non-zero to end; nothing may be stored from within. */
+int store_each(struct store *s, const char *prefix,
+               int (*fn)(void *data, const char *key, const char *value), void *data);
 
 /* The key that says that all was lost, and where the damaged file is kept; for whoever can read
  * something back, and removes it then. */
@@ -76,6 +84,9 @@ int store_outbox_each(struct store *s, const char *connector,
                       int (*fn)(void *data, const struct outbox_item *i), void *data);
 int store_outbox_set(struct store *s, int64_t id, enum outbox_state state, const char *result,
                      int64_t not_before_ms);
+/* A power cut may have taken the last marks: what was queued in the last minute before the end and
+ * is no update counts as perhaps sent. At start. */
+int store_outbox_doubt(struct store *s, const char *connector, const char *update);
 /* The newest item of that key, any state; -ENOENT. */
 int store_outbox_find(struct store *s, const char *connector, const char *key,
                       int (*fn)(void *data, const struct outbox_item *i), void *data);
