@@ -66,8 +66,10 @@ soak: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/n
 	@tests/uml/run.sh $(B)/unit/test_init_groups $(B)/unit/test_init_clock
 	@$(MAKE) --no-print-directory container reproducible
 
-.PHONY: soak-lost soak-power
-soak: soak-lost soak-power
+.PHONY: soak-lost soak-power soak-endure
+soak: soak-lost soak-power soak-endure
+soak-endure: programs opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## refreshes, resets, stalls and limits for ENDURE seconds (600; part of soak)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_ENDURE_SECONDS=$(or $(ENDURE),600) CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/endure.test.mjs
 soak-lost: programs plugin opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## each answer of Slack, OpenCode and the bridge lost in each way, on each flow (part of soak)
 	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin OPENCODE_BIN=$(OPENCODE_BIN) CODEV_LOST_ALL=1 CODEV_E2E_TIMEOUT=3600 scripts/run-e2e.sh tests/e2e/lost.test.mjs
 soak-power: programs volatile-disk opencode tests/e2e/node_modules/.stamp tests/fakes/slack/node_modules/.stamp ## CUTS (50) power cuts while people work (root; part of soak)

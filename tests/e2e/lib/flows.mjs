@@ -53,9 +53,9 @@ export async function startWorld(name, { config = {}, env = {} } = {}) {
   };
   const answers = async () => {
     assert.equal(child.exitCode, null, child.err.slice(-800));
-    return (await fetch(`${url}/session/status?directory=${encodeURIComponent(project)}`, { signal: AbortSignal.timeout(500) })).status === 200;
+    return (await fetch(`${url}/session/status?directory=${encodeURIComponent(project)}`, { signal: AbortSignal.timeout(5000) })).status === 200;
   };
-  await eventually("OpenCode answers", answers, 60000).catch((e) => {
+  await eventually("OpenCode answers", answers, 90000).catch((e) => {
     stop();
     throw e;
   });
