@@ -7,6 +7,7 @@
 #include "base/core/clock.h"
 #include "base/http/http.h"
 #include "bridge/gateway/core/crash.h"
+#include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/internal.h"
 
 #include <check.h>
@@ -87,6 +88,20 @@ void core_request_shown(struct core *core, const char *connector, const char *po
     (void)pod;
     (void)request_id;
     (void)state;
+}
+
+struct flush *core_flush(struct core *core)
+{
+    (void)core;
+    return NULL;
+}
+
+int flush_wait(struct flush *f, flush_fn *fn, void *data)
+{
+    (void)f;
+    (void)fn;
+    (void)data;
+    return 0;
 }
 
 int core_with_request(struct core *core, const char *pod, const char *id,
