@@ -23,13 +23,13 @@ const ways = {
     async before(h, name) {
       h.thread = (await h.say(`<@U0BOT000001> @@slow 400 100\n@@text Never ${name}.`)).ts;
       const button = await eventually("the button", async () =>
-        (await inThread(h, h.thread)).find((m) => JSON.stringify(m.blocks ?? "").includes("session_stop") && /word\d/.test(JSON.stringify(m.blocks))), 50000);
+        (await inThread(h, h.thread)).find((m) => JSON.stringify(m.blocks ?? "").includes("session_stop") && /word\d/.test(JSON.stringify(m.blocks))), 120000);
       await h.click(button, "session_stop");
     },
     async after() {},
     async check(h) {
       const stopped = async () => (await inThread(h, h.thread)).filter((m) => /Stopped after/.test(JSON.stringify(m.blocks ?? "")));
-      await eventually("it says so", async () => (await stopped()).length, 50000);
+      await eventually("it says so", async () => (await stopped()).length, 120000);
       assert.equal((await stopped()).length, 1);
       const [session] = (await h.world.api("/session?roots=true&limit=300")).filter((s) => s.metadata?.codev_key?.includes(h.thread));
       const status = await h.world.api("/session/status");
@@ -46,8 +46,8 @@ const ways = {
     async after() {},
     async check(h, name) {
       const files = async () => (await inThread(h, h.thread)).filter((m) => m.files?.length);
-      await eventually("the turn ends", async () => (await inThread(h, h.thread)).some((m) => /Done in/.test(JSON.stringify(m.blocks ?? ""))), 50000);
-      await eventually("the file", async () => (await files()).length, 50000);
+      await eventually("the turn ends", async () => (await inThread(h, h.thread)).some((m) => /Done in/.test(JSON.stringify(m.blocks ?? ""))), 120000);
+      await eventually("the file", async () => (await files()).length, 120000);
       assert.equal((await files()).length, 1);
       const stored = (await h.slack.control("files")).find((f) => f.shared && f.content.includes(name));
       assert.ok(stored, "its bytes are there");
@@ -59,7 +59,7 @@ const ways = {
       await prompt(h, name, bash(name));
       const m = await h.waiting(name);
       await h.slack.control("click", { user: "mallory", channel: CHANNEL, ts: m.ts, action_id: "allow_once", confirm: true });
-      await eventually("refused", async () => (await h.told(/not among/)).length > 0, 50000);
+      await eventually("refused", async () => (await h.told(/not among/)).length > 0, 120000);
       await h.click(m);
     },
     async after() {},
@@ -75,7 +75,7 @@ const ways = {
     async after() {},
     async check(h) {
       await eventually("it is there", async () =>
-        (await h.slack.control("calls?method=views.publish")).some((c) => c.ok && !c.lost), 50000);
+        (await h.slack.control("calls?method=views.publish")).some((c) => c.ok && !c.lost), 120000);
     },
   },
 };
@@ -123,7 +123,7 @@ const sameForm = { form: true, deny: true, fill: true }; // a person has one for
 // These flows side by side in one workspace: { way, name, what }. Nobody clicks, and nothing is judged
 // for good, before `used()`: all losses that were armed have happened.
 async function runAll(house, cases, used) {
-  const lost = () => eventually("each answer was lost", used, 40000);
+  const lost = () => eventually("each answer was lost", used, 90000);
   const begun = Date.now() - 1000;
   let forms = Promise.resolve();
   const one = async ({ way, name, patient }) => {

@@ -8,6 +8,8 @@ import { BIN, OPENCODE, eventually, freePorts, run, startFakeModel, startFakeSla
 import { modelConfig } from "./pod.mjs";
 
 export const CHANNEL = "C0DEV000001";
+// As long as a step may take; a restart on a busy machine is within it.
+const PATIENCE = 120000;
 
 // A prompt whose scripted model appends a line to a file, once for each time it is worked on.
 export const bash = (name) =>
@@ -97,7 +99,7 @@ export async function makeHouse(world, { url = world.url, env = {}, state, bootI
         if (gateway.exitCode !== null || gateway.signalCode !== null) return true;
         const { slack: s, opencode: o } = await house.health();
         return s.state === "connected" && o.way === (house.feeds ?? "http");
-      }, 60000);
+      }, PATIENCE);
     },
     // Flows that need a gateway beforehand, and another one at the point that matters.
     first: () => house.start(),
@@ -109,7 +111,7 @@ export async function makeHouse(world, { url = world.url, env = {}, state, bootI
     async died() {
       const { signal, err } = await Promise.race([
         house.gateway.ended,
-        new Promise((_, no) => setTimeout(() => no(new Error(`it was not killed: ${house.gateway.err.slice(-1500)}`)), 50000).unref()),
+        new Promise((_, no) => setTimeout(() => no(new Error(`it was not killed: ${house.gateway.err.slice(-1500)}`)), PATIENCE).unref()),
       ]);
       assert.equal(signal, "SIGKILL", err.slice(-800));
     },
@@ -122,19 +124,19 @@ export async function makeHouse(world, { url = world.url, env = {}, state, bootI
     all: () => slack.control(`messages?channel=${CHANNEL}`),
     say: (text, thread_ts) => slack.control("message", { user: "alice", channel: "dev", text, thread_ts }),
     async waiting(name, action_prefix = "allow_once") {
-      const found = await slack.control("wait", { kind: "message", from: "bot", action_prefix, contains: name, timeout_ms: 50000 });
+      const found = await slack.control("wait", { kind: "message", from: "bot", action_prefix, contains: name, timeout_ms: PATIENCE });
       return found.items[0];
     },
     // What people see as failed they do again: a click and a form are delivered once only.
     again: (what, fn) =>
-      eventually(`${what} is acknowledged`, async () => (await fn()).outcome === "acked", 50000).catch((e) => {
+      eventually(`${what} is acknowledged`, async () => (await fn()).outcome === "acked", PATIENCE).catch((e) => {
         if (!/no such element|no open view/.test(e.message)) throw e; // it was done by the one before
       }),
     clickOn: (m, action_id) => slack.control("click", { user: "alice", channel: CHANNEL, ts: m.ts, action_id, confirm: true }),
     click: (m, action_id = "allow_once") => house.again("the click", () => house.clickOn(m, action_id)),
     submit: (values) => slack.control("view_submit", { user: "alice", values }),
     async form(callback_id) {
-      const found = await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id, timeout_ms: 50000 });
+      const found = await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id, timeout_ms: PATIENCE });
       assert.ok(found.ok, `the form ${callback_id}`);
     },
     // What is under way when the gateway dies; whoever saw it fail does it again.
@@ -164,7 +166,7 @@ export const ways = {
     async before(h, name) {
       await h.first();
       h.thread = (await h.say(`<@U0BOT000001> @@text Begun ${name}.`)).ts;
-      await eventually("the session", async () => (await h.all()).some((m) => m.text === `Begun ${name}.`), 50000);
+      await eventually("the session", async () => (await h.all()).some((m) => m.text === `Begun ${name}.`), PATIENCE);
       await h.anew();
       await h.say(bash(name), h.thread);
     },
@@ -278,14 +280,14 @@ async function slackForm(h, name) {
 export async function checkSettled(h, name, outcome, told) {
   const about = (x) => JSON.stringify(x.blocks ?? "").includes(name);
   await eventually("the request's message shows how it ended", async () =>
-    (await h.all()).some((m) => about(m) && outcome.test(JSON.stringify(m.blocks))), 50000);
+    (await h.all()).some((m) => about(m) && outcome.test(JSON.stringify(m.blocks))), PATIENCE);
   const posts = (await h.all()).filter((m) => m.metadata?.event_payload?.id);
   const shown = posts.filter((m) => about(m) && m._meta.history.concat(m).some((x) => /"(allow_once|answer_option_0)"/.test(JSON.stringify(x.blocks ?? ""))));
   assert.equal(shown.length, 1, `the request is in one message, not in ${shown.length}`);
   const [session] = (await h.world.api("/session?roots=true&limit=300")).filter((s) => s.title === name);
   const read = () => h.world.api(`/session/${session.id}/message`);
   const count = (text) => text.split(JSON.stringify(told).slice(1, -1)).length - 1;
-  await eventually("the agent reads it", async () => count(JSON.stringify(await read())) > 0, 50000);
+  await eventually("the agent reads it", async () => count(JSON.stringify(await read())) > 0, PATIENCE);
   const tools = (await read()).flatMap((m) => m.parts).filter((p) => p.type === "tool");
   assert.equal(tools.length, 1, "one tool call");
   assert.equal((await read()).filter((m) => m.info.role === "user").length, 1, "nothing of it became a prompt");
@@ -295,9 +297,9 @@ export async function checkSettled(h, name, outcome, told) {
 
 export async function check(h, name) {
   const { project } = h.world;
-  await eventually("the command ran", () => fs.existsSync(path.join(project, name)), 50000);
+  await eventually("the command ran", () => fs.existsSync(path.join(project, name)), PATIENCE);
   await eventually("the request's message shows who allowed it", async () =>
-    (await h.all()).some((m) => /Allowed once by <@U0ALICE0001>/.test(JSON.stringify(m.blocks ?? "")) && JSON.stringify(m.blocks).includes(name)), 50000);
+    (await h.all()).some((m) => /Allowed once by <@U0ALICE0001>/.test(JSON.stringify(m.blocks ?? "")) && JSON.stringify(m.blocks).includes(name)), PATIENCE);
   assert.equal(fs.readFileSync(path.join(project, name), "utf8"), "x\n", "the command ran once");
   const posts = (await h.all()).filter((m) => m.metadata?.event_payload?.id);
   const ids = posts.map((m) => m.metadata.event_payload.id);
