@@ -184,6 +184,26 @@ async function runGroup(world, cases) {
 }
 
 describe("the answer never came", { concurrency: AT_ONCE, timeout: 1800000 }, () => {
+  let world;
+  before(async () => {
+    world = await startWorld("lost");
+  });
+  after(() => world?.stop());
+  const cases = table.flatMap(([call, list], row) => {
+    if (!whole && !call.check) return [];
+    const flowsOf = whole ? list.split(" ") : list.split(" ").slice(0, 1);
+    const how = whole ? HOW : [HOW[row % 2]]; // a hang takes as long as we wait for an answer
+    return flowsOf.flatMap((way) => how.map((h) => ({ call, way, how: h, what: nameOf(call), patient: call.method === "conversations.replies", name: `lost-${row}-${way}-${h}` })));
+  });
+  const size = whole ? 1 : Math.ceil(cases.length / AT_ONCE);
+  for (let at = 0; at < Math.ceil(cases.length / size); at++) {
+    const group = cases.filter((_, i) => (whole ? i === at : i % AT_ONCE === at));
+    test(group.map((c) => `${nameOf(c.call)}, ${c.how}, by ${c.way}`).join("; "), () => runGroup(world, group));
+  }
+});
+
+// With an OpenCode of its own: the bridge tells of all its sessions.
+describe("over the bridge", { timeout: 600000 }, () => {
   let world, relay, bridged;
   before(async () => {
     relay = await startBridgeRelay(() => bridged && `ws://127.0.0.1:${bridged.port}`);
@@ -196,17 +216,6 @@ describe("the answer never came", { concurrency: AT_ONCE, timeout: 1800000 }, ()
     world?.stop();
     relay?.stop();
   });
-  const cases = table.flatMap(([call, list], row) => {
-    if (!whole && !call.check) return [];
-    const flowsOf = whole ? list.split(" ") : list.split(" ").slice(0, 1);
-    const how = whole ? HOW : [HOW[row % 2]]; // a hang takes as long as we wait for an answer
-    return flowsOf.flatMap((way) => how.map((h) => ({ call, way, how: h, what: nameOf(call), patient: call.method === "conversations.replies", name: `lost-${row}-${way}-${h}` })));
-  });
-  const size = whole ? 1 : Math.ceil(cases.length / AT_ONCE);
-  for (let at = 0; at < Math.ceil(cases.length / size); at++) {
-    const group = cases.filter((_, i) => (whole ? i === at : i % AT_ONCE === at));
-    test(group.map((c) => `${nameOf(c.call)}, ${c.how}, by ${c.way}`).join("; "), () => runGroup(world, group));
-  }
   for (const how of whole ? ["reset", "hang"] : ["reset"])
     test(`over the bridge, ${how}`, async () => {
       const house = await makeHouse(world, { env: { CODEV_BRIDGE_TOKEN: "token-of-the-bridge" } });
