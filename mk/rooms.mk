@@ -6,7 +6,8 @@ ROOMS := base/core base/metrics base/trace base/json base/yaml base/http base/se
 	supervisor/shell \
 	bridge/prepare \
 	bridge/gateway/store bridge/gateway/core bridge/gateway/link bridge/gateway/opencode \
-	bridge/gateway/slack bridge/gateway/web bridge/gateway bridge/backup bridge/sessions bridge/state \
+	bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire \
+	bridge/gateway/web bridge/gateway bridge/backup bridge/sessions bridge/state \
 	probes acceptance
 
 # Foreign libraries, a room each.
@@ -25,7 +26,7 @@ LIBS_base/git    := -lgit2
 LIBS_base/trace  := -lcrypto
 LIBS_supervisor/profile := -lseccomp
 LIBS_bridge/gateway/store := -lsqlite3 -lpthread
-LIBS_bridge/gateway/slack := -lm
+LIBS_bridge/gateway/slack/wire := -lm
 
 # Programs: the folder of main.c first, then the rooms it is wired from (linked as a group).
 PROGRAMS := codev-init codev-config codev-shell codevctl codev-prepare codev-gateway codev-probes codev-accept codev-backup codev-sessions codev-state
@@ -37,7 +38,8 @@ ROOMS_codev-shell   := supervisor/shell supervisor/sandbox base/core
 ROOMS_codevctl      := supervisor/ctl supervisor/volumes base/json base/core
 ROOMS_codev-prepare := bridge/prepare supervisor/sandbox base/git base/json base/core
 ROOMS_codev-gateway := bridge/gateway bridge/gateway/core bridge/gateway/link \
-	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/web bridge/gateway/store \
+	bridge/gateway/opencode bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire \
+	bridge/gateway/web bridge/gateway/store \
 	base/http base/server base/ws base/uvcontrol base/json base/metrics base/trace base/core
 ROOMS_codev-sessions := bridge/sessions base/opencode base/http base/json base/core
 ROOMS_codev-backup  := bridge/backup bridge/gateway/store base/core

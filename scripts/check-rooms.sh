@@ -33,6 +33,13 @@ out=$(git grep -nE 'include <(uv|cjson|curl|yaml|git2|sqlite3|seccomp|pthread|op
 out=$(git grep -nE '#include "(supervisor|bridge|probes|acceptance)/' -- base || :)
 [ -z "$out" ] || { echo "base/ must not include rooms above it:"; echo "$out"; status=1; }
 
+# The gateway's core knows neither connectors nor ways to OpenCode; what Slack is shown and how it is
+# spoken to know nothing of the connector around them.
+out=$(git grep -nE '#include "bridge/gateway/(link|opencode|slack|web)/' -- bridge/gateway/core bridge/gateway/store || :
+	git grep -nE '#include "bridge/gateway/slack/([a-z_]+\.h|wire/)' -- bridge/gateway/slack/render || :
+	git grep -nE '#include "bridge/gateway/slack/([a-z_]+\.h|render/)' -- bridge/gateway/slack/wire || :)
+[ -z "$out" ] || { echo "layers point one way:"; echo "$out"; status=1; }
+
 # Words that must not stay.
 out=$(git grep -nwE 'TODO|FIXME|XXX|HACK' -- '*.c' '*.h' '*.ts' '*.mjs' '*.js' '*.sh' \
 	':!scripts/check-rooms.sh' ':!tests/fakes/slack/server.mjs' || :)

@@ -236,7 +236,7 @@ describe("somebody who may not", () => {
 
 // The manifest asks for what is used, and for nothing else.
 test("the manifest has each scope that a method needs, and none besides", async () => {
-  const source = fs.readFileSync(path.join(TOP, "bridge/gateway/slack/limit.c"), "utf8");
+  const source = fs.readFileSync(path.join(TOP, "bridge/gateway/slack/wire/limit.c"), "utf8");
   const methods = [...source.matchAll(/\{ "([a-z]+\.[A-Za-z.]+)", (?:true|false)/g)].map((m) => m[1]);
   assert.ok(methods.includes("chat.postMessage") && methods.length >= 10);
   const { manifest } = await w.control("manifest");

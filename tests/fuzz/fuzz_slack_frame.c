@@ -1,5 +1,5 @@
-/* rooms: bridge/gateway/slack base/json base/core */
-#include "bridge/gateway/slack/envelope.h"
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/core */
+#include "bridge/gateway/slack/wire/envelope.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_ack(const struct frame *f)

@@ -1,7 +1,7 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/core */
 /* Long output becomes pages: nothing is lost, no character is split, each page fits. */
 #include "base/core/utf8.h"
-#include "bridge/gateway/slack/split.h"
+#include "bridge/gateway/slack/render/split.h"
 #include "tests/fuzz/fuzz.h"
 
 /* A page that is closed stays what it is when more text follows. */

@@ -1,7 +1,7 @@
-/* rooms: bridge/gateway/slack base/json base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/core */
 #include "base/core/utf8.h"
-#include "bridge/gateway/slack/blocks.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Nothing that steers a message, hides in it or ends its line. */

@@ -1,8 +1,8 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* Messages stay within Block Kit's limits whatever the text, and say the right thing in each state
  * of a request. */
-#include "bridge/gateway/slack/blocks.h"
-#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/permission.h"
 
 #include "base/core/buf.h"
 #include "base/core/utf8.h"

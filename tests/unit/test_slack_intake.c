@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack bridge/gateway/store base/server base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire bridge/gateway/store base/server base/json base/trace base/core */
 /* What people did in Slack, from the store to its worker: order, pauses, ids of prompts, and that
  * the wall clock does not matter. The workers are the test's own. */
 #include "bridge/gateway/slack/intake.h"

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack base/ws base/json base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/ws base/json base/core */
 /* What is done later comes after what could leave by then, from wherever in the loop it is asked.
  */
 #include "bridge/gateway/slack/later.h"

@@ -1,7 +1,7 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* The limits of Slack's Web API in virtual time, and what its errors mean. */
-#include "bridge/gateway/slack/errors.h"
-#include "bridge/gateway/slack/limit.h"
+#include "bridge/gateway/slack/wire/errors.h"
+#include "bridge/gateway/slack/wire/limit.h"
 
 #include "base/core/cleanup.h"
 #include "tests/unit/run_suite.h"

@@ -1,6 +1,7 @@
-/* rooms: bridge/gateway/slack bridge/gateway/store base/metrics base/json base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire bridge/gateway/store base/metrics base/json base/core */
 /* What the Slack connector counts of its calls. */
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/metrics.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* rooms: bridge/gateway/slack bridge/gateway/store base/server base/metrics base/trace base/json base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire bridge/gateway/store base/server base/metrics base/trace base/json base/core */
 /* The outbox and the Web API's client below it, with an HTTP client of straw: what is on its way to
  * Slack at the same time, and what a 429 forbids. */
 #include "bridge/gateway/slack/outbox.h"

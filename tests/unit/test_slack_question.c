@@ -1,10 +1,10 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* A question of the agent within Block Kit's limits whatever the text, and what people pick as the
  * answer that OpenCode gets. */
-#include "bridge/gateway/slack/blocks.h"
-#include "bridge/gateway/slack/permission.h"
-#include "bridge/gateway/slack/question.h"
-#include "bridge/gateway/slack/start_form.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/permission.h"
+#include "bridge/gateway/slack/render/question.h"
+#include "bridge/gateway/slack/render/start_form.h"
 
 #include "base/core/buf.h"
 #include "base/core/utf8.h"

@@ -1,7 +1,7 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* Socket Mode: frames read and answered, and the table of the connection's life. */
-#include "bridge/gateway/slack/envelope.h"
-#include "bridge/gateway/slack/sock_table.h"
+#include "bridge/gateway/slack/wire/envelope.h"
+#include "bridge/gateway/slack/wire/sock_table.h"
 
 #include "base/core/buf.h"
 #include "tests/unit/run_suite.h"

@@ -1,6 +1,6 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* Text for Slack: escaped, made visible, cut without splitting; and text from Slack. */
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/utf8.h"

@@ -1,10 +1,10 @@
-/* rooms: bridge/gateway/slack base/json base/trace base/core */
+/* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* The agent's work as messages: pages on good borders, nothing lost, the last line. */
-#include "bridge/gateway/slack/turn.h"
+#include "bridge/gateway/slack/render/turn.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/utf8.h"
-#include "bridge/gateway/slack/split.h"
+#include "bridge/gateway/slack/render/split.h"
 #include "tests/unit/run_suite.h"
 
 #include <check.h>

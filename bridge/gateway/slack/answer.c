@@ -3,8 +3,8 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
-#include "bridge/gateway/slack/question.h"
+#include "bridge/gateway/slack/render/permission.h"
+#include "bridge/gateway/slack/render/question.h"
 #include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>

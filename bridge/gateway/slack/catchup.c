@@ -8,7 +8,7 @@
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/reader.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include <errno.h>
 #include <inttypes.h>

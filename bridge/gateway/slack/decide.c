@@ -3,7 +3,7 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/render/permission.h"
 #include "bridge/gateway/slack/wish.h"
 
 #include <errno.h>

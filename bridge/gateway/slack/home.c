@@ -3,10 +3,10 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
-#include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "bridge/gateway/slack/session_list.h"
-#include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/users.h"
 
 #include <inttypes.h>

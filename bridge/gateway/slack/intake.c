@@ -6,13 +6,13 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/answer.h"
 #include "bridge/gateway/slack/decide.h"
-#include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/later.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/envelope.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,12 +4,12 @@
 #include "bridge/gateway/slack/decide.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
-#include "bridge/gateway/slack/question.h"
 #include "bridge/gateway/slack/queued.h"
+#include "bridge/gateway/slack/render/permission.h"
+#include "bridge/gateway/slack/render/question.h"
+#include "bridge/gateway/slack/render/start_form.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/start.h"
-#include "bridge/gateway/slack/start_form.h"
 #include "bridge/gateway/slack/users.h"
 
 #include <errno.h>

@@ -4,9 +4,9 @@
 #include "base/core/error.h"
 #include "base/json/json.h"
 #include "bridge/gateway/core/core.h"
-#include "bridge/gateway/slack/api.h"
-#include "bridge/gateway/slack/metrics.h"
 #include "bridge/gateway/slack/slack.h"
+#include "bridge/gateway/slack/wire/api.h"
+#include "bridge/gateway/slack/wire/counts.h"
 #include "bridge/gateway/store/store.h"
 
 #include <stdbool.h>

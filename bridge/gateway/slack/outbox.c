@@ -8,7 +8,7 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/later.h"
 #include "bridge/gateway/slack/outbox_item.h"
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>

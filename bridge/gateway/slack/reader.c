@@ -3,7 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/log.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,8 +7,8 @@
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/reader.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "bridge/gateway/slack/requests.h"
-#include "bridge/gateway/slack/text.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,11 +2,11 @@
 
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
-#include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "bridge/gateway/slack/stream.h"
-#include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 
 #include <string.h>

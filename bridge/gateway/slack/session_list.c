@@ -2,13 +2,13 @@
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
-#include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/permission.h"
+#include "bridge/gateway/slack/render/text.h"
+#include "bridge/gateway/slack/render/turn.h"
 #include "bridge/gateway/slack/requests.h"
-#include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
-#include "bridge/gateway/slack/turn.h"
 
 #include <errno.h>
 #include <inttypes.h>

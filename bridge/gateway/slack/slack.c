@@ -5,16 +5,17 @@
 #include "bridge/gateway/slack/catchup.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/metrics.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/rebuild.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/said.h"
 #include "bridge/gateway/slack/sock.h"
 #include "bridge/gateway/slack/stream.h"
-#include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
-#include "bridge/gateway/slack/timer.h"
 #include "bridge/gateway/slack/users.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>

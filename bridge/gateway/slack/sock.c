@@ -6,13 +6,13 @@
 #include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/commands.h"
-#include "bridge/gateway/slack/envelope.h"
 #include "bridge/gateway/slack/inbound.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/interact.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/sock_table.h"
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/envelope.h"
+#include "bridge/gateway/slack/wire/sock_table.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -6,9 +6,9 @@
 #include "bridge/gateway/core/flush.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/start_form.h"
+#include "bridge/gateway/slack/render/start_form.h"
+#include "bridge/gateway/slack/render/text.h"
 #include "bridge/gateway/slack/stream.h"
-#include "bridge/gateway/slack/text.h"
 #include "bridge/gateway/slack/threads.h"
 #include "bridge/gateway/slack/users.h"
 

@@ -2,12 +2,12 @@
 
 #include "base/core/clock.h"
 #include "base/core/log.h"
-#include "bridge/gateway/slack/blocks.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
-#include "bridge/gateway/slack/text.h"
-#include "bridge/gateway/slack/timer.h"
-#include "bridge/gateway/slack/turn.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/permission.h"
+#include "bridge/gateway/slack/render/text.h"
+#include "bridge/gateway/slack/render/turn.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "base/trace/derive.h"
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/internal.h"
-#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/render/permission.h"
 #include "bridge/gateway/slack/requests.h"
 #include "bridge/gateway/slack/users.h"
 

@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/errors.h"
+#include "bridge/gateway/slack/wire/errors.h"
 
 #include "base/core/cleanup.h"
 

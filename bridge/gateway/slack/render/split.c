@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/split.h"
+#include "bridge/gateway/slack/render/split.h"
 
 #include "base/core/utf8.h"
 

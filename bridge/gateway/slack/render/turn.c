@@ -1,7 +1,7 @@
-#include "bridge/gateway/slack/turn.h"
+#include "bridge/gateway/slack/render/turn.h"
 
 #include "base/core/cleanup.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include <errno.h>
 #include <inttypes.h>

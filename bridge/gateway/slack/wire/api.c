@@ -1,11 +1,11 @@
-#include "bridge/gateway/slack/api.h"
+#include "bridge/gateway/slack/wire/api.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/http/http.h"
-#include "bridge/gateway/slack/metrics.h"
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/counts.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/envelope.h"
+#include "bridge/gateway/slack/wire/envelope.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-#include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/render/blocks.h"
 
 #include "base/core/buf.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
-#include "bridge/gateway/slack/start_form.h"
+#include "bridge/gateway/slack/render/start_form.h"
 
 #include "base/core/cleanup.h"
-#include "bridge/gateway/slack/blocks.h"
+#include "bridge/gateway/slack/render/blocks.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* A turn as messages: what it wrote as Markdown, its tools as small lines between. */
 #include "base/core/cleanup.h"
-#include "bridge/gateway/slack/blocks.h"
-#include "bridge/gateway/slack/split.h"
-#include "bridge/gateway/slack/text.h"
-#include "bridge/gateway/slack/turn.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/split.h"
+#include "bridge/gateway/slack/render/text.h"
+#include "bridge/gateway/slack/render/turn.h"
 
 #include <errno.h>
 #include <stdio.h>

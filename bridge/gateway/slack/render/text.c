@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include "base/core/cleanup.h"
 #include "base/core/utf8.h"

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "base/json/json.h"
-#include "bridge/gateway/slack/errors.h"
-#include "bridge/gateway/slack/limit.h"
+#include "bridge/gateway/slack/wire/errors.h"
+#include "bridge/gateway/slack/wire/limit.h"
 
 #include <stdbool.h>
 #include <stdint.h>

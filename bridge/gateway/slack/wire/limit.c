@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/limit.h"
+#include "bridge/gateway/slack/wire/limit.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/sock_table.h"
+#include "bridge/gateway/slack/wire/sock_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>

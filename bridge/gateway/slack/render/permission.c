@@ -1,8 +1,8 @@
-#include "bridge/gateway/slack/permission.h"
+#include "bridge/gateway/slack/render/permission.h"
 
-#include "bridge/gateway/slack/blocks.h"
-#include "bridge/gateway/slack/question.h"
-#include "bridge/gateway/slack/text.h"
+#include "bridge/gateway/slack/render/blocks.h"
+#include "bridge/gateway/slack/render/question.h"
+#include "bridge/gateway/slack/render/text.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "bridge/gateway/slack/timer.h"
+#include "bridge/gateway/slack/wire/timer.h"
 
 #include <stdlib.h>
 
