@@ -164,6 +164,7 @@ int main(int argc, char **argv)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (pthread_create(&thread, NULL, wait_for_cut, &set) != 0)
         return EXIT_FAILURE;
-    char *arguments[] = { argv[0], argv[2], "-f", "-s", NULL };
+    char foreground[] = "-f", one_thread[] = "-s";
+    char *arguments[] = { argv[0], argv[2], foreground, one_thread, NULL };
     return fuse_main(4, arguments, &operations, NULL);
 }
