@@ -258,6 +258,30 @@ START_TEST(test_kept)
 }
 END_TEST
 
+/* A turn that nobody heard of is read when the next one is under way already. */
+START_TEST(test_missed)
+{
+    struct turn *t = turn_new("p", "s", 1000);
+    add(t, 1, said(ACTIVITY_TEXT, "msg_1", "prt_1", "Before.", "completed"));
+    ck_assert_int_eq(turn_restart(t, 0, 0, 0), 0);
+    add(t, 1, said(ACTIVITY_TEXT, "msg_5", "prt_5", "Now.", "completed"));
+    struct turn_history h = turn_history_begin(t);
+    struct activity read[] = {
+        said(ACTIVITY_TEXT, "msg_1", "prt_1", "Before.", "completed"),
+        said(ACTIVITY_TEXT, "msg_2", "prt_2", "Asked.", "completed"),
+        said(ACTIVITY_TEXT, "msg_3", "prt_3", "Missed.", "completed"),
+        said(ACTIVITY_TEXT, "msg_5", "prt_5", "Now.", "completed"),
+    };
+    read[1].role = "user";
+    for (size_t i = 0; i < ARRAY_SIZE(read); i++)
+        ck_assert_int_eq(turn_add_history(t, &read[i], &h), i == 2);
+    _cleanup_free_ char *text = written(t, NULL);
+    ck_assert_str_eq(text, "Missed.Now.");
+    ck_assert_str_eq(t->id, "msg_3");
+    turn_free(t);
+}
+END_TEST
+
 static const struct footer_row {
     int64_t ms;
     enum session_status status;
@@ -307,6 +331,7 @@ int main(void)
     tcase_add_test(c, test_break);
     tcase_add_test(c, test_endless);
     tcase_add_test(c, test_kept);
+    tcase_add_test(c, test_missed);
     tcase_add_loop_test(c, test_footer, 0, (int)ARRAY_SIZE(footers));
     suite_add_tcase(s, c);
     return run_suite(s);

@@ -46,6 +46,7 @@ struct live {
     /* What it wrote may have a hole: it is read from OpenCode before it is shown for good. */
     struct reading *reading; /* under way */
     unsigned tries;          /* left; 0: nothing to read */
+    char *heard;             /* the newest message when it began */
 };
 
 /* Outlives what it is for: the answer may come when that is gone. */
@@ -170,6 +171,7 @@ static void live_free(struct live *l)
         l->reading->live = NULL;
     turn_free(l->turn);
     free(l->status_text);
+    free(l->heard);
     free(l);
 }
 
@@ -273,6 +275,7 @@ static struct live *live_new(struct stream *st, const struct session *s)
     }
     l->st = st;
     bool goes_on = load(st, l->turn);
+    l->heard = strdup(l->turn->last);
     if (goes_on || s->updated_ms < st->begun_ms || clock_wall_ms() - st->begun_ms < EARLY_MS)
         l->tries = READ_TRIES;
     if (!goes_on && turn_restart(l->turn, clock_wall_ms(), s->cost, s->tokens) < 0) {
@@ -296,8 +299,8 @@ static void on_each(void *data, const struct activity *a)
     struct reading *r = data;
     if (!r->live)
         return;
-    const char *last = r->live->turn->last;
-    if (*last && strcmp(a->message_id, last) > 0)
+    const char *heard = r->live->heard;
+    if (heard && *heard && strcmp(a->message_id, heard) > 0)
         said_activity(r->live->st->s, a);
     (void)turn_add_history(r->live->turn, a, &r->history);
 }

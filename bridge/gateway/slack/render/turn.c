@@ -16,8 +16,9 @@ struct turn *turn_new(const char *pod, const char *session, int64_t now_ms)
     t->session = strdup(session);
     t->id = strdup("");
     t->last = strdup("");
+    t->since = strdup("");
     t->begun_ms = now_ms;
-    if (!t->pod || !t->session || !t->id || !t->last) {
+    if (!t->pod || !t->session || !t->id || !t->last || !t->since) {
         turn_free(t);
         return NULL;
     }
@@ -53,17 +54,23 @@ void turn_free(struct turn *t)
     free(t->session);
     free(t->id);
     free(t->last);
+    free(t->since);
     free(t);
 }
 
 int turn_restart(struct turn *t, int64_t now_ms, double cost, int64_t tokens)
 {
-    char *id = strdup("");
-    if (!id)
+    char *id = strdup(""), *since = strdup(t->last);
+    if (!id || !since) {
+        free(id);
+        free(since);
         return -ENOMEM;
+    }
     clear(t);
     free(t->id);
     t->id = id;
+    free(t->since);
+    t->since = since;
     t->begun_ms = now_ms;
     t->cost = cost;
     t->tokens = tokens;
@@ -212,6 +219,8 @@ static bool is_old(const struct turn *t, const char *message_id)
 {
     if (!*message_id || !*t->last)
         return false;
+    if (*t->since)
+        return strcmp(message_id, t->since) <= 0;
     return *t->id ? strcmp(message_id, t->id) < 0 : strcmp(message_id, t->last) <= 0;
 }
 
@@ -219,7 +228,7 @@ static int note_message(struct turn *t, const char *message_id)
 {
     if (!*message_id)
         return 0;
-    if (!*t->id && !replace(&t->id, message_id))
+    if ((!*t->id || strcmp(message_id, t->id) < 0) && !replace(&t->id, message_id))
         return -ENOMEM;
     if (strcmp(message_id, t->last) > 0 && !replace(&t->last, message_id))
         return -ENOMEM;

@@ -29,6 +29,7 @@ struct turn {
     char *pod, *session;
     char *id;         /* of its first message in OpenCode; "" until there is one */
     char *last;       /* the newest message heard of; ids sort by time */
+    char *since;      /* the newest of the turns before; "" when not known */
     int64_t begun_ms; /* wall clock */
     double cost;      /* of the session when it began */
     int64_t tokens;
@@ -50,8 +51,7 @@ void turn_free(struct turn *t);
 /* Begins anew for the same session; `last` stays. */
 int turn_restart(struct turn *t, int64_t now_ms, double cost, int64_t tokens);
 
-/* 1 it changed, 0 nothing new, -ENOMEM. Of a message that is older than `last` and not of this turn
- * nothing is taken. */
+/* 1 it changed, 0 nothing new, -ENOMEM. Of a message of the turns before nothing is taken. */
 int turn_add(struct turn *t, const struct activity *a);
 /* The same of what is read anew from OpenCode, oldest first. Where nothing is known of the session,
  * the turn is what follows its last prompt. */
