@@ -90,6 +90,7 @@ struct feed_session {
     int64_t created_ms, updated_ms;    /* 0: now */
     double cost;                       /* its own sums so far, without its subagents'; */
     int64_t tokens;                    /* below 0: unchanged */
+    bool heard; /* something was said of it, which may come after its end: does not bring it back */
 };
 int core_feed_session(const struct feed *f, const struct feed_session *s);
 int core_feed_session_gone(const struct feed *f, const char *session_id);

@@ -165,7 +165,7 @@ static int merge_row(void *data, const struct session_row *row)
         next.tokens = s->tokens;
         m->changed = true;
     }
-    if (row->status == SESSION_GONE) {
+    if (row->status == SESSION_GONE && !s->heard) {
         next.status = SESSION_IDLE;
         m->changed = true;
     }

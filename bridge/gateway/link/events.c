@@ -39,7 +39,7 @@ static int model_text(const cJSON *model, struct buf *out)
     return buf_printf(out, "%s/%s", provider, name);
 }
 
-static int feed_session(const struct feed *f, const cJSON *s)
+static int feed_session(const struct feed *f, const cJSON *s, bool heard)
 {
     const char *id = frame_str(s, "id", ID_MAX), *parent = frame_opt(s, "parent_id", ID_MAX),
                *directory = frame_opt(s, "directory", DIRECTORY_MAX);
@@ -60,14 +60,21 @@ static int feed_session(const struct feed *f, const cJSON *s)
         .updated_ms = frame_int(s, "updated_ms"),
         .cost = json_num(s, "cost", -1),
         .tokens = frame_int(s, "tokens"),
+        .heard = heard,
     };
     return core_feed_session(&own, &session);
 }
 
-static int on_session(const struct event *e)
+static int on_created(const struct event *e)
 {
     const cJSON *s = json_obj(e->frame, "session");
-    return s ? feed_session(&e->feed, s) : -EBADMSG;
+    return s ? feed_session(&e->feed, s, false) : -EBADMSG;
+}
+
+static int on_updated(const struct event *e)
+{
+    const cJSON *s = json_obj(e->frame, "session");
+    return s ? feed_session(&e->feed, s, true) : -EBADMSG;
 }
 
 static int on_deleted(const struct event *e)
@@ -319,7 +326,7 @@ static int sync_sessions(const struct feed *f, const cJSON *list)
 {
     const cJSON *s;
     cJSON_ArrayForEach (s, list) {
-        int r = feed_session(f, s);
+        int r = feed_session(f, s, false);
         if (r < 0)
             return r;
     }
@@ -394,8 +401,8 @@ static const struct event_type {
     bool session; /* must name one */
     bool stored;  /* its effect and its number belong into one commit */
 } types[] = {
-    { "session.created", on_session, true, true },
-    { "session.updated", on_session, true, true },
+    { "session.created", on_created, true, true },
+    { "session.updated", on_updated, true, true },
     { "session.deleted", on_deleted, true, true },
     { "session.active", on_active, true, true },
     { "session.idle", on_idle, true, true },

@@ -47,7 +47,7 @@ static int64_t sum_tokens(const cJSON *tokens)
     return total > 0 && total < 1e12 ? (int64_t)total : 0;
 }
 
-void session_apply(struct opencode *oc, const char *directory, const cJSON *info)
+static void apply(struct opencode *oc, const char *directory, const cJSON *info, bool heard)
 {
     const char *id = json_str(info, "id", "");
     struct feed f = feed_of(oc, json_str(info, "directory", directory));
@@ -65,6 +65,7 @@ void session_apply(struct opencode *oc, const char *directory, const cJSON *info
         .updated_ms = json_int(time, "updated", 0),
         .cost = json_num(info, "cost", -1),
         .tokens = json_obj(info, "tokens") ? sum_tokens(json_obj(info, "tokens")) : -1,
+        .heard = heard,
     };
     int r = core_feed_session(&f, &s);
     if (r < 0)
@@ -72,11 +73,28 @@ void session_apply(struct opencode *oc, const char *directory, const cJSON *info
     stored(oc, f.directory, r);
 }
 
-static void on_session(struct opencode *oc, const char *directory, const cJSON *p)
+void session_apply(struct opencode *oc, const char *directory, const cJSON *info)
+{
+    apply(oc, directory, info, false);
+}
+
+void session_heard(struct opencode *oc, const char *directory, const cJSON *info)
+{
+    apply(oc, directory, info, true);
+}
+
+static void on_created(struct opencode *oc, const char *directory, const cJSON *p)
 {
     const cJSON *info = json_obj(p, "info");
     if (info)
         session_apply(oc, directory, info);
+}
+
+static void on_updated(struct opencode *oc, const char *directory, const cJSON *p)
+{
+    const cJSON *info = json_obj(p, "info");
+    if (info)
+        session_heard(oc, directory, info);
 }
 
 static const char *session_of(const cJSON *p)
@@ -306,8 +324,8 @@ static const struct event_type {
     void (*apply)(struct opencode *oc, const char *directory, const cJSON *properties);
     bool needs_session; /* that it names, to be known before */
 } types[] = {
-    { "session.created", on_session, false },
-    { "session.updated", on_session, false },
+    { "session.created", on_created, false },
+    { "session.updated", on_updated, false },
     { "session.deleted", on_deleted, false },
     { "session.status", on_status, true },
     { "session.idle", on_idle, true },

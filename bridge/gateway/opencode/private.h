@@ -125,7 +125,10 @@ void event_apply(struct opencode *oc, const char *directory, const cJSON *event)
 void state_apply(struct opencode *oc, const char *directory, const cJSON *state);
 void missing_apply(struct opencode *oc, const char *directory, const cJSON *state,
                    int64_t before_ms);
+/* As OpenCode has it now; or as it was when something was said of it, which does not bring it back.
+ */
 void session_apply(struct opencode *oc, const char *directory, const cJSON *info);
+void session_heard(struct opencode *oc, const char *directory, const cJSON *info);
 /* The session that has to be known before the item can be applied; NULL: none. */
 const char *event_session_needed(const cJSON *event);
 const char *state_session_needed(struct opencode *oc, const cJSON *state);

@@ -93,7 +93,7 @@ static void unknown_root(struct opencode *oc, const char *directory, const char 
 {
     _cleanup_json_ cJSON *info = cJSON_CreateObject();
     json_add_str(info, "id", id);
-    session_apply(oc, directory, info);
+    session_heard(oc, directory, info);
 }
 
 static void on_looked_up(void *data, const struct http_response *r)
