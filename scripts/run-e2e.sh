@@ -1,12 +1,12 @@
 #!/bin/bash
 # Runs the end-to-end tests: every tests/e2e/*.test.mjs, or those named as arguments. Each file
-# starts whole pods, which mostly wait: CODEV_E2E_JOBS (2) files run side by side, the largest
+# starts whole pods, which mostly wait: CODEV_E2E_JOBS (3) files run side by side, the largest
 # first. Last line: e2e: N passed, N failed, N skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${CODEV_BIN_DIR:=$PWD/build/gcc/bin}"
 : "${OPENCODE_BIN:=$(ls "$PWD"/build/opencode-"$(cat OPENCODE_VERSION)"/node_modules/opencode-linux-*/bin/opencode)}"
-: "${CODEV_E2E_JOBS:=2}"
+: "${CODEV_E2E_JOBS:=3}"
 export CODEV_BIN_DIR OPENCODE_BIN
 files=("$@")
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(wc -c bridge/plugin/test/*.test.mjs tests/e2e/*.test.mjs |

@@ -255,7 +255,11 @@ describe("the state of each session in git", { concurrency: 8 }, () => {
     const note = () => pod.service("session-state").then((s) => JSON.parse(s.notes.git));
     await eventually("the status shows it", async () => (await note()).state === "current" && (await note()).unpushed === 0);
     assert.match((await pod.ctl("status")).out, /^states +current, file:\S+ branch main$/m);
-    await eventually("the turn is over", async () => (await pod.fetch("/api/sessions")).body.sessions.find((s) => s.id === id).status === "idle", 40000);
+    // Idle it is also before the gateway hears of the turn; and of what is deleted before that, it hears nothing.
+    await eventually("the turn is over", async () => {
+      const { status, tokens } = (await pod.fetch("/api/sessions")).body.sessions.find((s) => s.id === id);
+      return status === "idle" && tokens > 0;
+    }, 40000);
     await pod.oc(`/session/${id}?directory=${encodeURIComponent(path.join(pod.home, "src"))}`, { method: "DELETE" });
     await eventually("its end is committed", () => commits().includes("session Test: session ended"), 40000);
     const { out } = await pod.ctl("logs", "-n", "200", "session-state");
