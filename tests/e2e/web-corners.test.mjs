@@ -89,6 +89,41 @@ describe("several pods", () => {
     assert.deepEqual([...one.problems, ...two.problems], []);
   });
 
+  test("what is asked while the page reads its lists is not lost with them", async (t) => {
+    const pod = await hub.pod("pod-late");
+    t.after(() => pod.close());
+    const page = await open(t);
+    pod.session("ses_before", "There before");
+    await page.locator("#session-list li", { hasText: "There before" }).waitFor();
+    let release, read;
+    const held = new Promise((done) => (release = done));
+    const wasRead = new Promise((done) => (read = done));
+    let left = 2; // the list of all, and of those that are open
+    await page.route("**/api/requests*", async (route) => {
+      const answer = await route.fetch();
+      if (--left === 0) read();
+      await held;
+      await route.fulfill({ response: answer });
+    });
+    await page.reload();
+    await wasRead;
+    const told = page.waitForEvent("console", (m) => m.text() === "told: per_late");
+    await page.evaluate(() => {
+      const events = new EventSource("/api/events");
+      events.addEventListener("request", (e) => JSON.parse(e.data).id === "per_late" && (console.log("told: per_late"), events.close()));
+      return new Promise((open) => (events.onopen = open));
+    });
+    pod.session("ses_late", "Told meanwhile");
+    pod.bash("ses_late", "per_late", "late one");
+    await told;
+    release();
+    await page.locator("#session-list li", { hasText: "There before" }).waitFor();
+    await page.locator("#session-list li", { hasText: "Told meanwhile" }).waitFor();
+    await card(page, "late one").getByRole("button", { name: "Deny" }).waitFor();
+    pod.event({ type: "permission.replied", session_id: "ses_late", root_session_id: "ses_late", permission_id: "per_late", reply: "once" });
+    await card(page, "late one").waitFor({ state: "detached" });
+  });
+
   test("a plugin of the first generation, which says no hello: its request is shown and answered", async (t) => {
     const old = await hub.pod("default", { protocol: 0 });
     t.after(() => old.close());

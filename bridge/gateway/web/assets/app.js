@@ -38,6 +38,15 @@ function showBanner() {
   $("banner").classList.toggle("offline", !up);
 }
 
+// What is told while the lists are on their way comes after them: they may be older.
+let loading = 0;
+let held = [];
+const afterLists = (fn) => (data) => (loading ? held.push(() => fn(data)) : fn(data));
+function listsShown() {
+  if (--loading) return;
+  for (const tell of held.splice(0)) tell();
+}
+
 let goneTimer;
 const stream = new Stream({
   up(now) {
@@ -51,10 +60,8 @@ const stream = new Stream({
     }
   },
   fresh: load,
-  request(r) {
-    showRequest(r);
-  },
-  session: session.showSession,
+  request: afterLists((r) => showRequest(r)),
+  session: afterLists(session.showSession),
   activity: session.showActivity,
   links: showLinks,
   pod: podChanged,
@@ -65,7 +72,8 @@ const stream = new Stream({
   },
 });
 
-async function load() {
+async function loadLists() {
+  loading++;
   try {
     const [links, sessions, all, open] = await Promise.all(["/api/health", "/api/sessions", "/api/requests?all=1", "/api/requests"].map((path) => api(path)));
     showLinks(links);
@@ -73,6 +81,14 @@ async function load() {
     // The list of all is cut: a request may wait for longer than it reaches back.
     const late = new Set(all.requests.map((r) => `${r.pod}/${r.id}`));
     showRequests([...all.requests, ...open.requests.filter((r) => !late.has(`${r.pod}/${r.id}`))]);
+  } finally {
+    listsShown();
+  }
+}
+
+async function load() {
+  try {
+    await loadLists();
     session.refresh();
     podChanged();
     readFocus();
