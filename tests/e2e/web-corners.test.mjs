@@ -238,11 +238,14 @@ test("each state fits a phone and a desktop, light and dark, is accessible, and 
     assert.deepEqual(await last.locator(".item").allTextContents(), ["one", "two"]);
   }
   await pages[1].getByRole("button", { name: "Jump to the latest" }).click(); // the check of accessibility scrolled
+  const atLatest = (what) =>
+    eventually(what, () => pages[1].evaluate(() => {
+      const box = document.getElementById("transcript");
+      return box.scrollTop > 0 && box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+    }));
+  await atLatest("the latest is in sight");
   await pages[1].setViewportSize({ width: 1280, height: 600 });
-  await eventually("the latest stays in sight when the window gets smaller", () => pages[1].evaluate(() => {
-    const box = document.getElementById("transcript");
-    return box.scrollTop > 0 && box.scrollHeight - box.scrollTop - box.clientHeight < 2;
-  }));
+  await atLatest("the latest stays in sight when the window gets smaller");
   await pages[1].setViewportSize({ width: 1280, height: 900 });
   one.event({ type: "session.error", session_id: "ses_3", root_session_id: "ses_3", name: "APIError", message: "The model refused: quota exceeded for this key", aborted: false });
   await state("error", "#/session/codev-alice-0/ses_3", "#session-problem >> text=quota");
