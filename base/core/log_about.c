@@ -82,8 +82,9 @@ struct log_about *log_keep(void)
         const char *id = log_id((enum log_field)f);
         if (!id)
             continue;
-        kept->id[f] = strcpy(at, id);
-        at += strlen(id) + 1;
+        size_t len = strlen(id) + 1;
+        kept->id[f] = memcpy(at, id, len);
+        at += len;
     }
     return kept;
 }

@@ -4,6 +4,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/cleanup.h"
+#include "base/core/clock.h"
 #include "bridge/gateway/core/metrics.h"
 
 static struct buf page;
@@ -54,9 +55,11 @@ END_TEST
 START_TEST(expired)
 {
     ask_for("per_1", "ses_1", "", 1);
-    usleep(5000);
     core->deadline_ms = 1;
-    requests_check_deadline(core);
+    uint64_t end = clock_mono_ms() + 20000;
+    do
+        requests_check_deadline(core);
+    while (look("per_1").state == REQUEST_PENDING && clock_mono_ms() < end);
     ck_assert_int_eq((int)look("per_1").state, (int)REQUEST_DECIDING);
     replied("per_1", OUTCOME_REJECT);
     ck_says("codev_gateway_requests_settled_total{kind=\"permission\",outcome=\"expired\"} 1");

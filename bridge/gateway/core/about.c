@@ -1,6 +1,7 @@
 /* What the gateway's log lines are about: a request, a turn. */
 #include "bridge/gateway/core/private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +47,8 @@ void turn_begins(struct core *core, const char *pod, const char *session_id, con
     struct turn *t = core->turns ? turn_slot(core, pod, session_id) : NULL;
     if (!t || strlen(session_id) >= sizeof t->session || strlen(message_id) >= sizeof t->message)
         return;
-    (void)strcpy(t->session, session_id);
-    (void)strcpy(t->message, message_id);
+    (void)snprintf(t->session, sizeof t->session, "%s", session_id);
+    (void)snprintf(t->message, sizeof t->message, "%s", message_id);
 }
 
 void turn_about(struct request_about *a, struct core *core, const char *pod, const char *session_id)
