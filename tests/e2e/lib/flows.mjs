@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, eventually, freePorts, run, startFakeModel, startFakeSlack, tempDir } from "./util.mjs";
+import { BIN, OPENCODE, eventually, freePorts, run, startFakeModel, startFakeSlack, tempDir, openCodeApi } from "./util.mjs";
 import { modelConfig } from "./pod.mjs";
 
 export const CHANNEL = "C0DEV000001";
@@ -38,16 +38,8 @@ export async function startWorld(name, { config = {}, env = {} } = {}) {
     },
   });
   const url = `http://127.0.0.1:${port}`;
-  const api = async (route, body) => {
-    const r = await fetch(`${url}${route}${route.includes("?") ? "&" : "?"}directory=${encodeURIComponent(project)}`, {
-      method: body ? "POST" : "GET",
-      headers: body ? { "content-type": "application/json" } : {},
-      body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(15000),
-    });
-    const text = await r.text();
-    return text ? JSON.parse(text) : null;
-  };
+  const ask = openCodeApi(url, project);
+  const api = async (...request) => (await ask(...request)).body;
   const stop = () => {
     child.kill("SIGKILL");
     model.stop();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, eventually, freePorts, run, startFakeSlack } from "./util.mjs";
+import { BIN, OPENCODE, eventually, freePorts, run, startFakeSlack, openCodeApi } from "./util.mjs";
 
 export const CHANNEL = "C0DEV000001";
 export const ALICE = "U0ALICE0001";
@@ -28,16 +28,7 @@ export async function startOpenCode(dir, project, model, more = {}) {
     env: { ...env, OPENCODE_DISABLE_MODELS_FETCH: "1", OPENCODE_DISABLE_AUTOUPDATE: "1" },
   });
   const url = `http://127.0.0.1:${port}`;
-  const api = async (route, body) => {
-    const r = await fetch(`${url}${route}${route.includes("?") ? "&" : "?"}directory=${encodeURIComponent(project)}`, {
-      method: body ? "POST" : "GET",
-      headers: body ? { "content-type": "application/json" } : {},
-      body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(15000),
-    });
-    const text = await r.text();
-    return { status: r.status, body: text ? JSON.parse(text) : null };
-  };
+  const api = openCodeApi(url, project);
   await eventually("OpenCode answers", async () => {
     assert.equal(child.exitCode, null, child.err);
     const r = await fetch(`${url}/session/status?directory=${encodeURIComponent(project)}`, { signal: AbortSignal.timeout(500) });

@@ -112,3 +112,15 @@ export async function startFakeSlack(args = []) {
   };
   return { ...info, control, stop: () => child.kill("SIGKILL") };
 }
+
+// Asks the OpenCode at `url` about one directory: GET, or POST with a body.
+export const openCodeApi = (url, directory) => async (route, body) => {
+  const r = await fetch(`${url}${route}${route.includes("?") ? "&" : "?"}directory=${encodeURIComponent(directory)}`, {
+    method: body ? "POST" : "GET",
+    headers: body ? { "content-type": "application/json" } : {},
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(15000),
+  });
+  const text = await r.text();
+  return { status: r.status, body: text ? JSON.parse(text) : null };
+};
