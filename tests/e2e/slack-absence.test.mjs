@@ -25,7 +25,7 @@ beforeEach(async () => {
   await w.start();
 });
 afterEach(async (context) => {
-  await w.end({ excused: ["event_not_acked_in_time", "event_lost"], passed: context.passed });
+  await w.end({ excused: ["event_lost"], passed: context.passed });
   fs.rmSync(home, { recursive: true, force: true });
 });
 

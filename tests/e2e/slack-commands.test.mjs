@@ -21,7 +21,7 @@ before(async () => {
 after(async () => {
   try {
     // The forms that nobody opened; and what is on its way to a gateway that is stopped comes again.
-    await w?.end({ excused: ["ack_for_unknown_envelope", "event_not_acked_in_time"] });
+    await w?.end({ excused: ["ack_for_unknown_envelope"] });
   } finally {
     // What goes on living keeps this file from ending.
     opencode?.stop();

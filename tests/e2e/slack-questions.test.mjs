@@ -9,7 +9,6 @@ import { ALICE, BOB, buttons, elements, seen, startOpenCode, startWorkspace } fr
 
 const dir = tempDir("slack-questions");
 let model, opencode, w, home;
-let excused = []; // kinds of violations that a test causes itself
 
 before(async () => {
   model = await startFakeModel();
@@ -26,9 +25,7 @@ beforeEach(async () => {
   await w.start();
 });
 afterEach(async (context) => {
-  const how = { excused, passed: context.passed };
-  excused = [];
-  await w.end(how);
+  await w.end({ passed: context.passed });
   fs.rmSync(home, { recursive: true, force: true });
 });
 
@@ -244,8 +241,6 @@ describe("several questions in one request", () => {
 });
 
 describe("restarts", () => {
-  beforeEach(() => (excused = ["event_not_acked_in_time"]));
-
   test("buttons, boxes and an open form work after a kill", async () => {
     const first = await ask(q("Before the kill?", ["A", "B"]));
     const second = await ask(q("Boxes before the kill?", ["A", "B"], { multiple: true }));

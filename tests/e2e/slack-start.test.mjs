@@ -18,7 +18,7 @@ before(async () => {
 });
 after(async () => {
   try {
-    await w?.end({ excused: ["event_not_acked_in_time"] });
+    await w?.end();
   } finally {
     // What goes on living keeps this file from ending.
     opencode?.stop();

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { BIN, OPENCODE, TOP, eventually, freePorts, run, sleep, startFakeModel, startFakeSlack, tempDir } from "./lib/util.mjs";
+import { violationsOf } from "./lib/slack.mjs";
 
 const CHANNEL = "C0DEV000001";
 const ALICE = "U0ALICE0001";
@@ -87,6 +88,7 @@ async function startOpenCode() {
 
 let slack, gateway, dirs;
 let excused = []; // kinds of violations that a test causes itself
+let downs = []; // when the gateway was stopped
 const state = () => path.join(dirs, "state");
 
 async function startGateway(env = {}) {
@@ -128,8 +130,12 @@ async function startGateway(env = {}) {
       return r.json();
     },
     async kill(signal = "SIGKILL") {
+      const down = { from: Date.now() };
+      downs.push(down);
       child.kill(signal);
-      return child.ended;
+      const ended = await child.ended;
+      down.until = Date.now();
+      return ended;
     },
   };
 }
@@ -150,9 +156,9 @@ afterEach(async (context) => {
   if (gateway && gateway.child.exitCode === null && gateway.child.signalCode === null) await gateway.kill("SIGTERM");
   const log = gateway?.log ?? "";
   gateway = undefined;
-  const violations = (await slack.control("violations")).filter((v) => !excused.includes(v.kind));
+  const violations = await violationsOf(slack, { excused, downs });
   const tokens = [slack.bot_token, slack.app_token];
-  excused = [];
+  [excused, downs] = [[], []];
   slack.stop();
   fs.rmSync(dirs, { recursive: true, force: true });
   if (!context.passed && process.env.SLACK_TEST_LOG) console.error(log);
@@ -526,9 +532,6 @@ describe("Slack's weather", () => {
 });
 
 describe("restarts", () => {
-  // What is on its way to a process that is killed is not acknowledged; it comes again.
-  beforeEach(() => (excused = ["event_not_acked_in_time"]));
-
   test("killed while the request waits, then clicked", async () => {
     gateway = await startGateway();
     await connected();
