@@ -28,7 +28,7 @@ run_file() { # FILE NUMBER
 	{
 		printf '  E2E     %-40s %s passed, %s failed, %s skipped, %s s\n' "$file" "${p:-0}" "$bad" "${s:-0}" $((SECONDS - start))
 		grep -E "# (SKIP|seed|killed|warm|stop with|figure:)" "$log" | sed 's/^ *//'
-		[ $bad -eq 0 ] || grep -vE '^ *(#  *)?$' "$log" | tail -150
+		[ $bad -eq 0 ] || awk '/^ *ok / {skip = 1} !skip && !/^ *(#( Subtest:.*| *))?$/ {print} /^ *\.\.\.$/ {skip = 0}' "$log" | tail -150
 	} >"$log.report"
 	flock "$work" cat "$log.report"
 	echo "${p:-0} $bad ${s:-0}" >>"$work/counts"
