@@ -102,6 +102,19 @@ test("deleted in OpenCode: its thread says so, a reply is not given to another s
   assert.match((await w.slash("alice", `list ${root.id}`)).user_sees + JSON.stringify((await w.control("ephemerals?user=alice")).at(-1).blocks), /gone from OpenCode/);
 });
 
+test("deleted in OpenCode while the gateway is away: its thread says so, and no other", async () => {
+  const root = await begin("@@text Soon deleted.");
+  const other = await begin("@@text Stays.");
+  await Promise.all([root, other].map((r) => says(r, /Done in/)));
+  await w.kill();
+  const response = await fetch(`${opencode.url}/session/${root.id}?directory=${encodeURIComponent(opencode.project)}`, { method: "DELETE" });
+  assert.equal(response.status, 200);
+  await w.start();
+  await says(root, /gone from OpenCode|deleted in OpenCode/);
+  assert.equal((await session(root)).status, "gone");
+  assert.equal((await session(other)).status, "idle");
+});
+
 test("days later, after OpenCode and the gateway began anew: the same thread, and it goes on", async () => {
   const root = await begin("@@text Before the days.");
   await says(root, /Done in/);

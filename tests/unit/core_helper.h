@@ -146,12 +146,21 @@ static inline int op_abort(void *data, const char *id, const char *directory, co
     return hold(done, done_data);
 }
 
+static inline int op_history(void *data, const struct way_history *h, core_done_fn *done,
+                             void *done_data)
+{
+    (void)data;
+    (void)snprintf(asked, sizeof asked, "history %s %s", h->session_id, h->directory);
+    return hold(done, done_data);
+}
+
 static const struct way_ops ops = {
     .reply = op_reply,
     .check = op_check,
     .start = op_start,
     .message = op_message,
     .abort = op_abort,
+    .history = op_history,
 };
 
 /* ---------------------------------------------------------------- fixture */

@@ -230,6 +230,54 @@ START_TEST(sync_ends_turns_that_are_over)
 }
 END_TEST
 
+static void session_of(const char *directory, const char *id, int64_t updated_ms)
+{
+    struct feed f = { core, POD, "i1", directory, 1 };
+    struct feed_session s = { .id = id, .parent_id = "", .updated_ms = updated_ms, .cost = -1 };
+    ck_assert_int_eq(core_feed_session(&f, &s), 0);
+}
+
+static void listed(const char *id, int64_t since_ms)
+{
+    struct feed f = { core, POD, "i1", "/w", 6 };
+    struct feed_sync s = { .as_of_seq = 5, .listed_since_ms = since_ms };
+    s.listed_ids = &id;
+    s.n_listed = 1;
+    asked[0] = '\0';
+    ck_assert_int_eq(core_feed_sync(&f, &s), 0);
+}
+
+START_TEST(sync_looks_up_what_is_not_listed)
+{
+    session_of("/w", "ses_old", 50);
+    session_of("/w", "ses_deleted", 100);
+    session_of("/w", "ses_listed", 200);
+    session_of("/other", "ses_elsewhere", 300);
+    session_of("/w", "ses_archived", 400);
+    listed("ses_listed", 100);
+    ck_assert_str_eq(asked, "history ses_archived /w");
+    answer(0, "");
+    ck_assert_str_eq(asked, "history ses_deleted /w");
+    listed("ses_listed", 100); /* again, while it is asked: not once more */
+    ck_assert_str_eq(asked, "");
+    answer(-ENOENT, "");
+    ck_assert_int_eq(session_status("ses_deleted"), SESSION_GONE);
+    ck_assert_int_eq(session_status("ses_archived"), SESSION_IDLE);
+    ck_assert_str_eq(asked, "history ses_archived /w");
+    answer(-ECONNRESET, ""); /* no proof */
+    ck_assert_ptr_null(pending_done);
+    ck_assert_int_eq(session_status("ses_archived"), SESSION_IDLE);
+    ck_assert_int_eq(session_status("ses_old"), SESSION_IDLE);
+    listed("ses_listed", 401);
+    ck_assert_str_eq(asked, "");
+    ck_assert_ptr_null(pending_done);
+    close_way(); /* nobody to ask: forgotten, not kept */
+    listed("ses_listed", 0);
+    ck_assert_ptr_null(core->missing);
+    open_way("i1");
+}
+END_TEST
+
 START_TEST(an_error_stays_to_be_read)
 {
     status("ses_1", SESSION_BUSY, "", 1);
@@ -280,6 +328,7 @@ int main(void)
     tcase_add_test(t, sync_confirms_what_was_taken);
     tcase_add_test(t, sync_of_a_restart_voids_what_the_old_one_took);
     tcase_add_test(t, sync_ends_turns_that_are_over);
+    tcase_add_test(t, sync_looks_up_what_is_not_listed);
     tcase_add_test(t, an_error_stays_to_be_read);
     tcase_add_test(t, batch_tells_after_the_commit);
     tcase_add_checked_fixture(d, setup_deadline, teardown);

@@ -97,6 +97,7 @@ void core_free(struct core *core)
     flush_free(TAKE_PTR(core->flush));
     delivery_free_all(core);
     watch_free_all(core);
+    missing_free_all(core);
     interrupt_free_all(core);
     presence_release(core);
     while (core->ways)

@@ -134,6 +134,12 @@ struct feed_sync {
     size_t n_open;
     const char *const *busy_ids;
     size_t n_busy;
+    /* The sessions that OpenCode lists, which are all that changed since `listed_since_ms` (wall
+     * clock). One of them that is known here and not listed is looked up: it may have been deleted
+     * while nobody listened. */
+    const char *const *listed_ids;
+    size_t n_listed;
+    int64_t listed_since_ms;
 };
 int core_feed_sync(const struct feed *f, const struct feed_sync *s);
 

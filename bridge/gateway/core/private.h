@@ -50,6 +50,7 @@ struct watch;
 struct turn;
 struct resting;
 struct interrupt;
+struct missing;
 
 struct core {
     uv_loop_t *loop;
@@ -70,6 +71,8 @@ struct core {
     struct delivery *deliveries;
     struct watch *watches;
     struct interrupt *interrupts;
+    struct missing *missing; /* the first is being looked up, if `missing_asked` */
+    bool missing_asked;
     uint64_t watch_ms;
     struct turn *turns; /* NULL until there is one */
     unsigned open_requests;
@@ -183,6 +186,10 @@ void interrupt_status(struct core *core, const char *pod, const char *session_id
 void interrupt_free_all(struct core *core);
 
 /* ---- prompts that were accepted (watch.c) ---- */
+/* ---- sessions that are not listed any more (missing.c) ---- */
+int missing_look(const struct feed *f, const struct feed_sync *s);
+void missing_free_all(struct core *core);
+
 void watch_begin(struct core *core, const char *pod, const char *session_id);
 /* A status came: the prompt is being worked on, or failed. */
 void watch_status(struct core *core, const char *pod, const char *session_id);

@@ -365,7 +365,7 @@ int core_feed_sync(const struct feed *f, const struct feed_sync *s)
         r = store_session_each_status(f->core->store, f->pod, SESSION_BUSY, idle_if_missing, &y);
     if (r >= 0)
         r = store_session_each_status(f->core->store, f->pod, SESSION_RETRY, idle_if_missing, &y);
-    return r;
+    return r >= 0 ? missing_look(f, s) : r;
 }
 
 /* ---------------------------------------------------------------- looking */

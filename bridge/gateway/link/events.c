@@ -10,11 +10,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define ID_MAX        256
-#define DIRECTORY_MAX 4096
-#define TEXT_MAX      LINK_FRAME_MAX
-#define LISTED_MAX    4000
-#define DETAIL_MAX    ((size_t)512 << 10)
+#define ID_MAX          256
+#define DIRECTORY_MAX   4096
+#define TEXT_MAX        LINK_FRAME_MAX
+#define LISTED_MAX      4000
+#define SESSIONS_LISTED 100 /* of PROTOCOL.md §3, state.sync */
+#define DETAIL_MAX      ((size_t)512 << 10)
 
 static const char *const permission_keys[] = { "patterns", "metadata",  "always",
                                                "tool",     "truncated", NULL };
@@ -322,13 +323,19 @@ static int on_question_replied(const struct event *e)
 
 /* ---------------------------------------------------------------- state.sync */
 
-static int sync_sessions(const struct feed *f, const cJSON *list)
+static int sync_sessions(const struct feed *f, const cJSON *list, const char **ids,
+                         struct feed_sync *sync)
 {
     const cJSON *s;
     cJSON_ArrayForEach (s, list) {
         int r = feed_session(f, s, false);
         if (r < 0)
             return r;
+        if (sync->n_listed == SESSIONS_LISTED)
+            continue;
+        ids[sync->n_listed++] = json_str(s, "id", "");
+        if (sync->n_listed == SESSIONS_LISTED) /* there may be more; the last changed come first */
+            sync->listed_since_ms = frame_int(s, "updated_ms");
     }
     return 0;
 }
@@ -373,14 +380,16 @@ static int on_sync(const struct event *e)
     const struct feed *f = &e->feed;
     _cleanup_free_ const char **open = calloc(LISTED_MAX, sizeof *open);
     _cleanup_free_ const char **busy = calloc(LISTED_MAX, sizeof *busy);
+    _cleanup_free_ const char **listed = calloc(SESSIONS_LISTED, sizeof *listed);
     struct feed_sync sync = { .as_of_seq = frame_int(e->frame, "as_of_seq") };
     if (sync.as_of_seq < 0)
         return -EBADMSG;
-    if (!open || !busy)
+    if (!open || !busy || !listed)
         return -ENOMEM;
     sync.open_ids = open;
     sync.busy_ids = busy;
-    int r = sync_sessions(f, json_arr(e->frame, "sessions"));
+    sync.listed_ids = listed;
+    int r = sync_sessions(f, json_arr(e->frame, "sessions"), listed, &sync);
     if (r == 0)
         r = sync_requests(f, REQUEST_PERMISSION, json_arr(e->frame, "permissions"), open,
                           &sync.n_open);

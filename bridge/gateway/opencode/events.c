@@ -7,10 +7,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define LISTED_MAX     4000
-#define RESYNC_MS      500
-#define STORE_RETRY_MS 2000
-#define DETAIL_MAX     ((size_t)512 << 10)
+#define LISTED_MAX      4000
+#define SESSIONS_LISTED 100 /* sync.c asks for so many */
+#define RESYNC_MS       500
+#define STORE_RETRY_MS  2000
+#define DETAIL_MAX      ((size_t)512 << 10)
 
 static struct feed feed_of(struct opencode *oc, const char *directory)
 {
@@ -415,9 +416,10 @@ void missing_apply(struct opencode *oc, const char *directory, const cJSON *stat
     struct feed f = feed_of(oc, directory);
     _cleanup_free_ const char **open = calloc(LISTED_MAX, sizeof *open);
     _cleanup_free_ const char **busy = calloc(LISTED_MAX, sizeof *busy);
+    _cleanup_free_ const char **listed = calloc(SESSIONS_LISTED, sizeof *listed);
     struct feed_sync sync = { .as_of_seq = -1, .before_ms = before_ms };
     const cJSON *item, *status = json_obj(state, "status");
-    if (!open || !busy)
+    if (!open || !busy || !listed)
         return;
     for (size_t i = 0; i < ARRAY_SIZE(request_lists); i++)
         cJSON_ArrayForEach (item, json_arr(state, request_lists[i]))
@@ -426,8 +428,17 @@ void missing_apply(struct opencode *oc, const char *directory, const cJSON *stat
     cJSON_ArrayForEach (item, status)
         if (item->string && sync.n_busy < LISTED_MAX)
             busy[sync.n_busy++] = item->string;
+    cJSON_ArrayForEach (item, json_arr(state, "sessions")) {
+        int64_t updated_ms = json_int(json_obj(item, "time"), "updated", 0);
+        if (sync.n_listed == SESSIONS_LISTED)
+            break;
+        listed[sync.n_listed++] = json_str(item, "id", "");
+        if (sync.n_listed == SESSIONS_LISTED) /* there may be more; the last changed come first */
+            sync.listed_since_ms = updated_ms;
+    }
     sync.open_ids = open;
     sync.busy_ids = busy;
+    sync.listed_ids = listed;
     int r = core_feed_sync(&f, &sync);
     if (r < 0)
         log_warn("what is gone in %s could not be stored: %s", directory, strerror(-r));
