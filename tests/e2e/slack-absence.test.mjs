@@ -108,8 +108,11 @@ test("the connection alone was away; words older than what they would decide", a
   const first = await w.waiting("true asked-first");
   await w.click("alice", first, "allow_once");
   await eventually("the turn is over", async () => /Done asked-first/.test(await opencode.messages(id)));
+  const down = { from: Date.now() };
+  w.downs.push(down); // what was on its way on the connection that is cut
   await w.control("partition", { mode: "refuse" });
   await w.control("drop", {});
+  down.until = Date.now();
   await say("allow", first.thread_ts);
   await say("@@text After the break.", thread);
   await new Promise((done) => setTimeout(done, 11000)); // an absence, not a short break

@@ -5,171 +5,28 @@ import test, { after, afterEach, before, beforeEach, describe } from "node:test"
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, TOP, eventually, freePorts, run, sleep, startFakeModel, startFakeSlack, tempDir } from "./lib/util.mjs";
-import { violationsOf } from "./lib/slack.mjs";
-
-const CHANNEL = "C0DEV000001";
-const ALICE = "U0ALICE0001";
-const BOB = "U0BOB000001";
+import { TOP, eventually, sleep, startFakeModel, tempDir } from "./lib/util.mjs";
+import { ALICE, BOB, CHANNEL, buttons, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
 
 const dir = tempDir("slack");
 const project = path.join(dir, "project");
-let model, opencode;
+let model, opencode, w, dirs;
 
 // A prompt whose scripted model runs one bash command and then answers.
 const bash = (command, answer = "All done.") =>
   `please\n@@text I will run a command.\n@@tool bash ${JSON.stringify({ command, description: "Test" })}\n@@then\n@@text ${answer}`;
 
-async function startOpenCode() {
-  const [port] = await freePorts(1);
-  const config = path.join(dir, "opencode.json");
-  fs.mkdirSync(project, { recursive: true });
-  fs.writeFileSync(
-    config,
-    JSON.stringify({
-      model: "fake/fake-1",
-      small_model: "fake/fake-1",
-      enabled_providers: ["fake"],
-      share: "disabled",
-      autoupdate: false,
-      provider: {
-        fake: {
-          npm: "@ai-sdk/openai-compatible",
-          options: { baseURL: model.url, apiKey: "none" },
-          models: { "fake-1": { name: "Fake 1", tool_call: true, limit: { context: 100000, output: 8000 } } },
-        },
-      },
-      permission: { bash: "ask", edit: "ask" },
-    }),
-  );
-  const child = run(OPENCODE, ["serve", "--hostname", "127.0.0.1", "--port", String(port)], {
-    cwd: project,
-    env: {
-      PATH: process.env.PATH,
-      HOME: dir,
-      OPENCODE_CONFIG: config,
-      OPENCODE_DISABLE_MODELS_FETCH: "1",
-      OPENCODE_DISABLE_AUTOUPDATE: "1",
-      npm_config_offline: "true",
-    },
-  });
-  const url = `http://127.0.0.1:${port}`;
-  const api = async (route, init = {}) => {
-    const r = await fetch(`${url}${route}${route.includes("?") ? "&" : "?"}directory=${encodeURIComponent(project)}`, {
-      method: init.body ? "POST" : "GET",
-      ...init,
-      headers: init.body ? { "content-type": "application/json" } : {},
-      body: init.body && JSON.stringify(init.body),
-      signal: AbortSignal.timeout(15000),
-    });
-    const text = await r.text();
-    return { status: r.status, body: text ? JSON.parse(text) : null };
-  };
-  await eventually("OpenCode answers", async () => {
-    assert.equal(child.exitCode, null, child.err);
-    const r = await fetch(`${url}/session/status?directory=${encodeURIComponent(project)}`, { signal: AbortSignal.timeout(500) });
-    return r.status === 200;
-  }, 60000);
-  return {
-    url,
-    api,
-    stop: () => child.kill("SIGKILL"),
-    messages: async (id) => JSON.stringify((await api(`/session/${id}/message`)).body),
-    // As somebody would in OpenCode's own page.
-    async prompt(text, title = "A test") {
-      const { body } = await api("/session", { body: { title } });
-      await api(`/session/${body.id}/prompt_async`, { body: { parts: [{ type: "text", text }] } });
-      return body.id;
-    },
-  };
-}
-
-// ---- one gateway and one workspace for each test
-
-let slack, gateway, dirs;
-let excused = []; // kinds of violations that a test causes itself
-let downs = []; // when the gateway was stopped
-const state = () => path.join(dirs, "state");
-
-async function startGateway(env = {}) {
-  const [port] = await freePorts(1);
-  fs.mkdirSync(state(), { recursive: true });
-  const child = run(path.join(BIN, "codev-gateway"), [], {
-    env: {
-      PATH: process.env.PATH,
-      HOME: dir,
-      CODEV_HOME: dir,
-      CODEV_POD: "pod-1",
-      CODEV_STATE_DIR: state(),
-      CODEV_RUNTIME_DIR: dirs,
-      CODEV_LOG_LEVEL: "debug",
-      CODEV_OPENCODE_URL: opencode.url,
-      CODEV_OPENCODE_DIRECTORY: project,
-      CODEV_GATEWAY_LISTEN: "127.0.0.1",
-      CODEV_GATEWAY_PORT: String(port),
-      CODEV_TOKEN: "token-of-the-api",
-      CODEV_BRIDGE_TOKEN: "token-of-the-bridge",
-      SLACK_BOT_TOKEN: slack.bot_token,
-      SLACK_APP_TOKEN: slack.app_token,
-      SLACK_API_URL: slack.api,
-      SLACK_CHANNEL_ID: CHANNEL,
-      SLACK_ALLOWED_USERS: `${ALICE},${BOB}`,
-      ...env,
-    },
-  });
-  return {
-    child,
-    get log() {
-      return child.err + child.out;
-    },
-    async health() {
-      const r = await fetch(`http://127.0.0.1:${port}/api/health`, {
-        headers: { authorization: "Bearer token-of-the-api" },
-        signal: AbortSignal.timeout(3000),
-      });
-      return r.json();
-    },
-    async kill(signal = "SIGKILL") {
-      const down = { from: Date.now() };
-      downs.push(down);
-      child.kill(signal);
-      const ended = await child.ended;
-      down.until = Date.now();
-      return ended;
-    },
-  };
-}
-
-const connected = () =>
-  eventually("Slack and OpenCode are connected", async () => {
-    assert.equal(gateway.child.exitCode, null, gateway.log.slice(-1500));
-    const { slack: s, opencode: o } = await gateway.health();
-    return (await slack.control("connections")).open >= 1 && s.state === "connected" && o.way === "http";
-  });
-
 beforeEach(async () => {
   dirs = tempDir("slack-gateway");
-  slack = await startFakeSlack();
+  w = await startWorkspace(dirs, opencode);
 });
-
 afterEach(async (context) => {
-  if (gateway && gateway.child.exitCode === null && gateway.child.signalCode === null) await gateway.kill("SIGTERM");
-  const log = gateway?.log ?? "";
-  gateway = undefined;
-  const violations = await violationsOf(slack, { excused, downs });
-  const tokens = [slack.bot_token, slack.app_token];
-  [excused, downs] = [[], []];
-  slack.stop();
+  await w.end({ passed: context.passed });
   fs.rmSync(dirs, { recursive: true, force: true });
-  if (!context.passed && process.env.SLACK_TEST_LOG) console.error(log);
-  assert.deepEqual(violations, []);
-  for (const token of tokens) assert.ok(!log.includes(token), "no token in the log");
-  assert.doesNotMatch(log, /AddressSanitizer|LeakSanitizer|runtime error/);
 });
-
 before(async () => {
   model = await startFakeModel();
-  opencode = await startOpenCode();
+  opencode = await startOpenCode(dir, project, model);
 });
 after(() => {
   opencode?.stop();
@@ -180,27 +37,17 @@ after(() => {
 // ---- what people see and do
 
 const marker = (name) => path.join(project, name);
-// Of the request; not the one that stops the turn.
-const buttons = (m) => (m.blocks ?? []).filter((b) => b.type === "actions").flatMap((b) => b.elements).filter((e) => e.action_id !== "session_stop");
-const seen = (m) => `${m.text}\n${JSON.stringify(m.blocks)}`;
-const all = (query = "") => slack.control(`messages?channel=${CHANNEL}${query}`);
-
+const all = (query) => w.all(query);
+// In any channel.
 async function waiting(text, ms = 20000) {
-  const found = await slack.control("wait", {
+  const found = await w.control("wait", {
     ...{ kind: "message", from: "bot", action_prefix: "allow_once", contains: text, timeout_ms: ms },
   });
   return found.items[0];
 }
-const settled = (ts, pattern, channel = CHANNEL) =>
-  eventually(`the message says ${pattern}`, async () => {
-    const m = (await slack.control(`messages?channel=${channel}&ts=${ts}`))[0];
-    return m && buttons(m).length === 0 && pattern.test(seen(m)) && m;
-  });
-const click = (user, m, action_id, more = {}) =>
-  slack.control("click", { user, channel: m.channel, ts: m.ts, action_id, confirm: true, ...more });
-const ephemeral = (user, pattern) =>
-  eventually(`${user} is told ${pattern}`, async () =>
-    (await slack.control(`ephemerals?user=${user}`)).find((e) => pattern.test(e.text)));
+const settled = (...args) => w.settled(...args);
+const click = (...args) => w.click(...args);
+const ephemeral = (user, pattern) => w.ephemeral(user, pattern);
 const postedOnce = async (text) => {
   const list = (await all("&from=bot")).filter((m) => m._meta.history.some((h) => /allow_once/.test(JSON.stringify(h.blocks ?? "")) && JSON.stringify(h.blocks).includes(text)));
   assert.equal(list.length, 1, `"${text}" is in one message, not in ${list.length}`);
@@ -209,8 +56,7 @@ const ran = (name) => eventually(`${name} is there`, () => fs.existsSync(marker(
 
 describe("a permission request", () => {
   beforeEach(async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
   });
 
   test("allowed once: buttons in the session's thread, then who did it", async () => {
@@ -244,7 +90,7 @@ describe("a permission request", () => {
     await click("bob", m, "allow_always");
     await ran("always-1");
     await settled(m.ts, new RegExp(`Always allowed by <@${BOB}>`));
-    await opencode.api(`/session/${id}/prompt_async`, { body: { parts: [{ type: "text", text: bash("touch always-2") }] } });
+    await opencode.api(`/session/${id}/prompt_async`, { parts: [{ type: "text", text: bash("touch always-2") }] });
     await ran("always-2");
   });
 
@@ -252,9 +98,9 @@ describe("a permission request", () => {
     const id = await opencode.prompt(bash("echo no > deny-1"));
     const m = await waiting("deny-1");
     await click("alice", m, "deny_reason");
-    const view = await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id: "deny_with_reason" });
+    const view = await w.control("wait", { kind: "view", user: "alice", open: true, callback_id: "deny_with_reason" });
     assert.match(JSON.stringify(view.items[0].blocks), /echo no > deny-1/);
-    const sent = await slack.control("view_submit", { user: "alice", values: { reason: { text: "use the <other> folder" } } });
+    const sent = await w.control("view_submit", { user: "alice", values: { reason: { text: "use the <other> folder" } } });
     assert.equal(sent.user_sees, "view closed");
     await settled(m.ts, /Denied by <@U0ALICE0001>: use the &lt;other&gt; folder/);
     await eventually("the agent has the reason", async () => (await opencode.messages(id)).includes("use the <other> folder"));
@@ -272,12 +118,12 @@ describe("a permission request", () => {
   test("answered with a word in the thread", async () => {
     await opencode.prompt(bash("echo yes > word-1"));
     const m = await waiting("word-1");
-    await slack.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "allow" });
+    await w.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "allow" });
     await ephemeral("mallory", /may do this/);
-    await slack.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "Allow" });
+    await w.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "Allow" });
     await ran("word-1");
     await settled(m.ts, /Allowed once by <@U0ALICE0001>/);
-    await slack.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "deny" });
+    await w.control("message", { user: "alice", channel: CHANNEL, thread_ts: m.thread_ts, text: "deny" });
     await ephemeral("alice", /Nothing waits/);
   });
 
@@ -301,10 +147,10 @@ describe("a permission request", () => {
     const told = await ephemeral("mallory", /not among the people who may/);
     assert.equal(told.thread_ts, m.thread_ts);
     await click("mallory", m, "deny_reason");
-    await slack.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "do something bad" });
+    await w.control("message", { user: "mallory", channel: CHANNEL, thread_ts: m.thread_ts, text: "do something bad" });
     const now = (await all(`&ts=${m.ts}`))[0];
     assert.equal(buttons(now).length, 4);
-    assert.deepEqual(await slack.control("views?open=true"), []);
+    assert.deepEqual(await w.control("views?open=true"), []);
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
     assert.ok(!fs.existsSync(marker("mallory-1")));
@@ -315,7 +161,7 @@ describe("a permission request", () => {
     const m = await waiting("own-1");
     const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("own-1"));
     const stale = { ...m };
-    assert.equal((await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "once" } })).status, 200);
+    assert.equal((await opencode.api(`/permission/${mine.id}/reply`, { reply: "once" })).status, 200);
     await settled(m.ts, /Allowed once in OpenCode/);
     await ran("own-1");
     await assert.rejects(click("alice", stale, "deny"), /no such element/);
@@ -324,7 +170,7 @@ describe("a permission request", () => {
   test("aborted while it waits: shown as gone", async () => {
     const id = await opencode.prompt(bash("echo x > abort-1"));
     const m = await waiting("abort-1");
-    await opencode.api(`/session/${id}/abort`, { method: "POST" });
+    await opencode.api(`/session/${id}/abort`, {});
     await settled(m.ts, /No longer waiting/);
   });
 
@@ -334,7 +180,7 @@ describe("a permission request", () => {
     assert.match(seen(m), /characters left out/);
     assert.match(seen(m), /Shortened/);
     await eventually("the whole command is in a file in its thread", async () =>
-      (await slack.control("files")).some((f) => f.content.includes(`echo '${"\u{1F600}`<&".repeat(1500)}' > long-1`)));
+      (await w.control("files")).some((f) => f.content.includes(`echo '${"\u{1F600}`<&".repeat(1500)}' > long-1`)));
     assert.ok((await all(`&thread_ts=${m.thread_ts}`)).some((x) => x.files?.length));
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
@@ -343,12 +189,11 @@ describe("a permission request", () => {
 
 describe("a session", () => {
   beforeEach(async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
   });
 
   test("started by a mention: its thread is that message; replies go to the agent; !stop", async () => {
-    const sent = await slack.control("message", {
+    const sent = await w.control("message", {
       ...{ user: "alice", channel: "general", text: `<@U0BOT000001> ${bash("echo 'a & b' > mention-1", "Mentioned.")}` },
     });
     const m = await waiting("mention-1");
@@ -356,133 +201,132 @@ describe("a session", () => {
     assert.equal(m.thread_ts, sent.ts);
     await click("alice", m, "allow_once");
     await ran("mention-1");
-    const thread = () => slack.control(`messages?channel=general&thread_ts=${sent.ts}`);
+    const thread = () => w.control(`messages?channel=general&thread_ts=${sent.ts}`);
     await eventually("the answer", async () => (await thread()).some((x) => x.text === "Mentioned."));
-    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "@@text Hello &amp; bye." });
+    await w.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "@@text Hello &amp; bye." });
     await eventually("the answer to a reply", async () => (await thread()).some((x) => /Hello &amp;/.test(x.text)));
-    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: bash("sleep 30") });
+    await w.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: bash("sleep 30") });
     const wait = await waiting("sleep 30");
-    await slack.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "!stop" });
+    await w.control("message", { user: "bob", channel: "general", thread_ts: sent.ts, text: "!stop" });
     await ephemeral("bob", /Stopped/);
     await settled(wait.ts, /No longer waiting/, "general");
-    const starts = (await slack.control("calls?method=chat.postMessage")).filter((c) => c.ok).length;
+    const starts = (await w.control("calls?method=chat.postMessage")).filter((c) => c.ok).length;
     assert.ok(starts <= 6, `one session and no double posts: ${starts}`);
   });
 
   test("started by a direct message", async () => {
-    await slack.control("message", { user: "bob", channel: "dm", text: "@@text Hello from the DM." });
+    await w.control("message", { user: "bob", channel: "dm", text: "@@text Hello from the DM." });
     await eventually("the answer", async () =>
-      (await slack.control("messages?user_dm=U0BOB000001")).some((x) => x.text === "Hello from the DM." && x.thread_ts));
+      (await w.control("messages?user_dm=U0BOB000001")).some((x) => x.text === "Hello from the DM." && x.thread_ts));
   });
 
   test("started by /opencode start; the other commands answer", async () => {
-    const started = await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text: "start @@text Slashed." });
+    const started = await w.control("slash", { user: "alice", channel: "general", command: "/opencode", text: "start @@text Slashed." });
     assert.equal(started.outcome, "acked");
-    await slack.control("wait", { kind: "view", user: "alice", open: true, callback_id: "start_session" });
-    await slack.control("view_submit", { user: "alice", values: {} });
+    await w.control("wait", { kind: "view", user: "alice", open: true, callback_id: "start_session" });
+    await w.control("view_submit", { user: "alice", values: {} });
     await eventually("the answer", async () => (await all()).some((x) => x.text === "Slashed." && x.thread_ts));
     await ephemeral("alice", /It goes on in its thread in <#C0DEV000001>/);
     for (const [text, pattern] of [
       ["help", /a new session/], ["", /a new session/], ["nonsense", /a new session/],
       ["list", /\d+ session/], ["status", /OpenCode: http/],
     ])
-      assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/opencode", text })).user_sees, pattern);
-    assert.match((await slack.control("slash", { user: "alice", channel: "general", command: "/focus", text: "web" })).user_sees, /Focus: \*web\*/);
-    assert.match((await slack.control("slash", { user: "mallory", channel: "general", command: "/opencode", text: "start x" })).user_sees, /may do this/);
+      assert.match((await w.control("slash", { user: "alice", channel: "general", command: "/opencode", text })).user_sees, pattern);
+    assert.match((await w.control("slash", { user: "alice", channel: "general", command: "/focus", text: "web" })).user_sees, /Focus: \*web\*/);
+    assert.match((await w.control("slash", { user: "mallory", channel: "general", command: "/opencode", text: "start x" })).user_sees, /may do this/);
   });
 
   test("the Home tab and the message shortcut", async () => {
-    await slack.control("home_opened", { user: "mallory" });
-    const home = await slack.control("wait", { kind: "call", method: "views.publish", ok: true });
+    await w.control("home_opened", { user: "mallory" });
+    const home = await w.control("wait", { kind: "call", method: "views.publish", ok: true });
     assert.match(home.items[0].args.view, /One thread for each session.*<#C0DEV000001>.*not among the people/s);
-    const sent = await slack.control("message", { user: "bob", channel: "general", text: "@@text By a shortcut." });
-    await slack.control("shortcut", { user: "bob", channel: "general", ts: sent.ts, callback_id: "send_to_session" });
+    const sent = await w.control("message", { user: "bob", channel: "general", text: "@@text By a shortcut." });
+    await w.control("shortcut", { user: "bob", channel: "general", ts: sent.ts, callback_id: "send_to_session" });
     await eventually("the answer", async () =>
-      (await slack.control(`messages?channel=general&thread_ts=${sent.ts}`)).some((x) => x.text === "By a shortcut."));
+      (await w.control(`messages?channel=general&thread_ts=${sent.ts}`)).some((x) => x.text === "By a shortcut."));
   });
 
   test("somebody who may not, the bot's own messages and edits start nothing", async () => {
     const count = async () => (await opencode.api("/session")).body.length;
     const sessions = await count();
-    await slack.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
+    await w.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
     await ephemeral("mallory", /may do this/);
-    const mine = await slack.control("message", { user: "alice", channel: "general", text: "nobody is meant" });
-    await slack.control("edit", { user: "alice", channel: "general", ts: mine.ts, text: "<@U0BOT000001> now edited" });
-    await slack.control("message", { user: "mallory", channel: "dm", text: "@@text Evil." });
+    const mine = await w.control("message", { user: "alice", channel: "general", text: "nobody is meant" });
+    await w.control("edit", { user: "alice", channel: "general", ts: mine.ts, text: "<@U0BOT000001> now edited" });
+    await w.control("message", { user: "mallory", channel: "dm", text: "@@text Evil." });
     await eventually("all events were delivered", async () =>
-      (await slack.control("acks?type=events_api")).every((e) => e.outcome === "acked"));
+      (await w.control("acks?type=events_api")).every((e) => e.outcome === "acked"));
     await sleep(300);
     assert.equal(await count(), sessions);
   });
 
   test("the same message delivered twice is done once", async () => {
-    const sent = await slack.control("message", { user: "alice", channel: "dm", text: "@@text Only once." });
-    const answers = async () => (await slack.control(`messages?user_dm=${ALICE}`)).filter((x) => x.text === "Only once.");
+    const sent = await w.control("message", { user: "alice", channel: "dm", text: "@@text Only once." });
+    const answers = async () => (await w.control(`messages?user_dm=${ALICE}`)).filter((x) => x.text === "Only once.");
     await eventually("the answer", async () => (await answers()).length === 1);
-    await slack.control("redeliver", { event_id: sent.event_ids[0] });
+    await w.control("redeliver", { event_id: sent.event_ids[0] });
     await eventually("delivered again", async () =>
-      (await slack.control(`acks?event_id=${sent.event_ids[0]}`)).filter((e) => e.outcome === "acked").length >= 2);
-    await slack.control("message", { user: "alice", channel: "dm", text: "@@text And another." });
+      (await w.control(`acks?event_id=${sent.event_ids[0]}`)).filter((e) => e.outcome === "acked").length >= 2);
+    await w.control("message", { user: "alice", channel: "dm", text: "@@text And another." });
     await eventually("what came after it is answered", async () =>
-      (await slack.control(`messages?user_dm=${ALICE}`)).some((x) => x.text === "And another."));
+      (await w.control(`messages?user_dm=${ALICE}`)).some((x) => x.text === "And another."));
     await sleep(500);
     assert.equal((await answers()).length, 1);
-    const prompts = (await slack.control(`messages?user_dm=${ALICE}&from=bot`)).filter((x) => x.thread_ts === sent.ts);
+    const prompts = (await w.control(`messages?user_dm=${ALICE}&from=bot`)).filter((x) => x.thread_ts === sent.ts);
     assert.equal(prompts.length, 2, "a card and an answer");
   });
 });
 
 describe("Slack's weather", () => {
   beforeEach(async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
   });
 
   test("the socket is refreshed while a request waits: no gap, the click works", async () => {
     await opencode.prompt(bash("echo x > refresh-1"));
     const m = await waiting("refresh-1");
-    const first = (await slack.control("connections")).connections.at(-1).id;
-    await slack.control("disconnect", { reason: "warning", warning_ms: 1500, close_ms: 1500 });
+    const first = (await w.control("connections")).connections.at(-1).id;
+    await w.control("disconnect", { reason: "warning", warning_ms: 1500, close_ms: 1500 });
     await eventually("a second connection", async () =>
-      (await slack.control("connections")).connections.some((c) => c.id !== first && c.state === "open"));
+      (await w.control("connections")).connections.some((c) => c.id !== first && c.state === "open"));
     await eventually("the old one is closed", async () =>
-      (await slack.control("connections")).connections.find((c) => c.id === first).state === "closed");
-    assert.deepEqual((await slack.control("connections")).downtime, []);
+      (await w.control("connections")).connections.find((c) => c.id === first).state === "closed");
+    assert.deepEqual((await w.control("connections")).downtime, []);
     await click("alice", m, "allow_once");
     await ran("refresh-1");
     await settled(m.ts, /Allowed once/);
   });
 
   test("refreshed without a warning: the next is there before the old one goes", async () => {
-    await slack.control("disconnect", { reason: "refresh_requested", close_ms: 3000 });
+    await w.control("disconnect", { reason: "refresh_requested", close_ms: 3000 });
     const [old, next] = await eventually("the old one is closed", async () => {
-      const c = await slack.control("connections");
+      const c = await w.control("connections");
       return c.open === 1 && c.connections.length === 2 && c.connections[0].closedAt && c.connections;
     });
     assert.ok(next.helloAt && next.helloAt < old.closedAt, JSON.stringify([old, next]));
     // What Slack sent on the old one meanwhile was acknowledged there: it stays for a while.
     assert.ok(old.closedAt - next.helloAt > 1000, `closed ${old.closedAt - next.helloAt} ms after the hello`);
     // The fake sends nothing new to a connection that it asked to go; that lasts for a round trip.
-    const gap = Math.max(0, ...(await slack.control("connections")).downtime.map((d) => d.ms));
+    const gap = Math.max(0, ...(await w.control("connections")).downtime.map((d) => d.ms));
     assert.ok(gap < 1000, `a gap of ${gap} ms`);
   });
 
   test("the connection is cut while a request waits", async () => {
     await opencode.prompt(bash("echo x > drop-1"));
     const m = await waiting("drop-1");
-    await slack.control("drop", {});
-    await eventually("connected anew", async () => (await slack.control("connections")).open === 1);
-    await connected();
+    await w.control("drop", {});
+    await eventually("connected anew", async () => (await w.control("connections")).open === 1);
+    await w.connected();
     await click("alice", m, "allow_once");
     await ran("drop-1");
     await settled(m.ts, /Allowed once/);
   });
 
   test("429 on posting: waits as told, then posts once", async () => {
-    await slack.control("fail", { method: "chat.postMessage", times: 1, status: 429, retry_after: 2 });
+    await w.control("fail", { method: "chat.postMessage", times: 1, status: 429, retry_after: 2 });
     await opencode.prompt(bash("echo x > slow-1"));
     const m = await waiting("slow-1");
-    const calls = await slack.control("calls?method=chat.postMessage");
+    const calls = await w.control("calls?method=chat.postMessage");
     const refused = calls.find((c) => c.error === "ratelimited");
     const next = calls.find((c) => c.seq > refused.seq);
     assert.ok(next.at - refused.at >= 1900, `${next.at - refused.at} ms after the 429`);
@@ -494,20 +338,20 @@ describe("Slack's weather", () => {
   test("429 on posting: eight waiting posts do not hold up the update of a message", async () => {
     await opencode.prompt(bash("echo x > first-1"));
     const m = await waiting("first-1");
-    await slack.control("fail", { method: "chat.postMessage", times: 40, status: 429, retry_after: 20 });
+    await w.control("fail", { method: "chat.postMessage", times: 40, status: 429, retry_after: 20 });
     const ids = [];
     for (let i = 0; i < 10; i++) ids.push(await opencode.prompt(bash(`echo x > many-${i}`), `Many ${i}`));
     await eventually("ten wait", async () => (await opencode.api("/permission")).body.filter((p) => ids.includes(p.sessionID)).length === 10);
-    await eventually("Slack refuses", async () => (await slack.control("calls?method=chat.postMessage")).some((c) => c.error === "ratelimited"));
+    await eventually("Slack refuses", async () => (await w.control("calls?method=chat.postMessage")).some((c) => c.error === "ratelimited"));
     const clicked = Date.now();
     await click("alice", m, "allow_once");
     await settled(m.ts, /Allowed once/);
     assert.ok(Date.now() - clicked < 8000, `${Date.now() - clicked} ms`);
-    for (const id of ids) await opencode.api(`/session/${id}/abort`, { body: {} });
+    for (const id of ids) await opencode.api(`/session/${id}/abort`, {});
   });
 
   test("the answer to a post is lost: it is found, not sent again", async () => {
-    await slack.control("fail", { method: "chat.postMessage", times: 2, mode: "lost_response" });
+    await w.control("fail", { method: "chat.postMessage", times: 2, mode: "lost_response" });
     await opencode.prompt(bash("echo x > lost-1"));
     const m = await waiting("lost-1");
     await click("alice", m, "allow_once");
@@ -519,12 +363,12 @@ describe("Slack's weather", () => {
   });
 
   test("500s and dropped connections: posted once all the same", async () => {
-    await slack.control("fail", { method: "chat.postMessage", times: 1, status: 500 });
-    await slack.control("fail", { method: "chat.postMessage", times: 1, mode: "drop" });
-    await slack.control("fail", { method: "conversations.history", times: 1, status: 503 });
+    await w.control("fail", { method: "chat.postMessage", times: 1, status: 500 });
+    await w.control("fail", { method: "chat.postMessage", times: 1, mode: "drop" });
+    await w.control("fail", { method: "conversations.history", times: 1, status: 503 });
     await opencode.prompt(bash("echo x > fail-1"));
     const m = await waiting("fail-1", 30000);
-    await slack.control("fail", { method: "chat.update", times: 2, status: 500 });
+    await w.control("fail", { method: "chat.update", times: 2, status: 500 });
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
     await postedOnce("fail-1");
@@ -533,13 +377,11 @@ describe("Slack's weather", () => {
 
 describe("restarts", () => {
   test("killed while the request waits, then clicked", async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
     await opencode.prompt(bash("echo x > kill-0"));
     await waiting("kill-0");
-    await gateway.kill();
-    gateway = await startGateway();
-    await connected();
+    await w.kill();
+    await w.start();
     const m = await waiting("kill-0");
     await click("alice", m, "allow_once");
     await ran("kill-0");
@@ -549,31 +391,28 @@ describe("restarts", () => {
   });
 
   test("answered elsewhere while the gateway is away: the message catches up", async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
     await opencode.prompt(bash("echo x > away-1"));
     const m = await waiting("away-1");
-    await gateway.kill();
+    await w.kill();
     const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("away-1"));
-    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "once" } });
-    gateway = await startGateway();
+    await opencode.api(`/permission/${mine.id}/reply`, { reply: "once" });
+    await w.launch();
     await settled(m.ts, /No longer waiting|Allowed once in OpenCode/);
   });
 
   test("stopped in order: one note in the active thread, a polite goodbye", async () => {
-    gateway = await startGateway();
-    await connected();
+    await w.start();
     await opencode.prompt(bash("echo x > stop-1"));
     const m = await waiting("stop-1");
     const started = Date.now();
-    const { code } = await gateway.kill("SIGTERM");
-    assert.equal(code, 0, gateway.log.slice(-800));
+    const { code } = await w.kill("SIGTERM");
+    assert.equal(code, 0, w.log.slice(-800));
     assert.ok(Date.now() - started < 4000);
     const notes = (await all(`&thread_ts=${m.thread_ts}`)).filter((x) => /pod is restarting/.test(x.text));
     assert.equal(notes.length, 1);
-    assert.equal((await slack.control("connections")).connections[0].closedBy, "client");
-    gateway = await startGateway();
-    await connected();
+    assert.equal((await w.control("connections")).connections[0].closedBy, "client");
+    await w.start();
     await click("alice", m, "deny");
     await settled(m.ts, /Denied/);
     assert.equal((await all()).filter((x) => /pod is restarting/.test(x.text)).length, 1);
@@ -583,19 +422,19 @@ describe("restarts", () => {
 describe("set-up", () => {
   const status = (pattern) =>
     eventually(`the status says ${pattern}`, async () => {
-      const s = (await gateway.health()).slack;
+      const s = (await w.api("/api/health")).slack;
       return pattern.test(`${s.state}: ${s.reason}`) && s;
     });
 
   test("no tokens: off, said once", async () => {
-    gateway = await startGateway({ SLACK_BOT_TOKEN: "", SLACK_APP_TOKEN: "" });
+    await w.launch({ SLACK_BOT_TOKEN: "", SLACK_APP_TOKEN: "" });
     await status(/^off: no tokens: set SLACK_BOT_TOKEN and SLACK_APP_TOKEN$/);
-    assert.equal(gateway.log.match(/slack: off/g).length, 1);
-    assert.deepEqual(await slack.control("calls"), []);
+    assert.equal(w.log.match(/slack: off/g).length, 1);
+    assert.deepEqual(await w.control("calls"), []);
   });
 
   test("one token is missing", async () => {
-    gateway = await startGateway({ SLACK_APP_TOKEN: "" });
+    await w.launch({ SLACK_APP_TOKEN: "" });
     await status(/^failed: SLACK_APP_TOKEN is missing/);
   });
 
@@ -610,52 +449,48 @@ describe("set-up", () => {
   ];
   for (const [name, env, pattern] of wrong)
     test(name, async () => {
-      gateway = await startGateway(typeof env === "function" ? env(slack) : env);
+      await w.launch(typeof env === "function" ? env(w.slack) : env);
       await status(pattern);
     });
 
   test("the app is removed from the workspace", async () => {
-    gateway = await startGateway();
-    await connected();
-    await slack.control("revoke", { error: "account_inactive" });
+    await w.start();
+    await w.control("revoke", { error: "account_inactive" });
     await opencode.prompt(bash("echo x > revoked-1"));
     await status(/^failed: .*account_inactive: the app was removed/);
-    await slack.control("revoke", { error: null });
+    await w.control("revoke", { error: null });
     const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("revoked-1"));
-    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+    await opencode.api(`/permission/${mine.id}/reply`, { reply: "reject" });
   });
 
   test("a missing scope is named", async () => {
     const manifest = path.join(dirs, "manifest.yaml");
     const whole = fs.readFileSync(path.join(TOP, "bridge/slack-app-manifest.yaml"), "utf8");
     fs.writeFileSync(manifest, whole.replace(/^ *- chat:write\n/m, ""));
-    slack.stop();
-    slack = await startFakeSlack(["--manifest", manifest]);
-    gateway = await startGateway();
-    await connected();
+    w.slack.stop();
+    w = await startWorkspace(dirs, opencode, ["--manifest", manifest]);
+    await w.start();
     await opencode.prompt(bash("echo x > scope-1"));
     await status(/^failed: chat.postMessage: missing_scope \(chat:write\): add the scope/);
     const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("scope-1"));
-    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+    await opencode.api(`/permission/${mine.id}/reply`, { reply: "reject" });
   });
 
   test("with nobody allowed, a click is explained", async () => {
-    gateway = await startGateway({ SLACK_ALLOWED_USERS: "" });
-    await connected();
+    await w.start({ SLACK_ALLOWED_USERS: "" });
     await opencode.prompt(bash("echo x > nobody-1"));
     const m = await waiting("nobody-1");
     await click("alice", m, "allow_once");
     await ephemeral("alice", /SLACK_ALLOWED_USERS` is empty/);
     const mine = (await opencode.api("/permission")).body.find((p) => JSON.stringify(p).includes("nobody-1"));
-    await opencode.api(`/permission/${mine.id}/reply`, { body: { reply: "reject" } });
+    await opencode.api(`/permission/${mine.id}/reply`, { reply: "reject" });
     await settled(m.ts, /Denied in OpenCode/);
   });
 
   test("members of the channel may, by setting", async () => {
-    await slack.control("member", { user: "mallory", channel: CHANNEL, remove: true });
-    gateway = await startGateway({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
-    await connected();
-    await slack.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
+    await w.control("member", { user: "mallory", channel: CHANNEL, remove: true });
+    await w.start({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
+    await w.control("message", { user: "mallory", channel: "general", text: "<@U0BOT000001> @@text Evil." });
     await ephemeral("mallory", /Only members/);
     await opencode.prompt(bash("echo x > members-1"));
     const m = await waiting("members-1");
@@ -665,32 +500,30 @@ describe("set-up", () => {
   });
 
   test("members of the channel may, but they can't be read: nobody is shown or starts anything", async () => {
-    await slack.control("fail", { method: "conversations.members", times: 99, error: "invalid_cursor" });
-    gateway = await startGateway({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
-    await connected();
+    await w.control("fail", { method: "conversations.members", times: 99, error: "invalid_cursor" });
+    await w.start({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
     await opencode.prompt("@@text Hello.", "A secret title");
     for (const text of ["list", "status", "start @@text Evil."]) {
-      const { user_sees } = await slack.control("slash", { user: "mallory", channel: "general", command: "/opencode", text });
+      const { user_sees } = await w.control("slash", { user: "mallory", channel: "general", command: "/opencode", text });
       assert.doesNotMatch(user_sees ?? "", /secret|OpenCode:|Starting/, text);
     }
     await eventually("mallory is refused three times", async () =>
-      (await slack.control("ephemerals?user=mallory")).filter((e) => /Only members/.test(e.text)).length === 3);
-    assert.deepEqual(await slack.control("views?open=true"), []);
+      (await w.control("ephemerals?user=mallory")).filter((e) => /Only members/.test(e.text)).length === 3);
+    assert.deepEqual(await w.control("views?open=true"), []);
   });
 
   test("the agent's answer calls nobody", async () => {
-    gateway = await startGateway();
-    await connected();
-    await slack.control("message", { user: "alice", channel: CHANNEL, text: "<@U0BOT000001> @@text Hi &lt;!channel&gt; there." });
+    await w.start();
+    await w.control("message", { user: "alice", channel: CHANNEL, text: "<@U0BOT000001> @@text Hi &lt;!channel&gt; there." });
     await eventually("the answer is there", async () =>
       (await all("&from=bot")).find((m) => /Hi <\u2060!channel>/.test(JSON.stringify(m.blocks))));
   });
 
   test("Slack is away at start: keeps trying, then connects", async () => {
-    await slack.control("partition", { mode: "refuse" });
-    gateway = await startGateway();
+    await w.control("partition", { mode: "refuse" });
+    await w.launch();
     await status(/^connecting: .*no answer from Slack/);
-    await slack.control("partition", { mode: "off" });
-    await connected();
+    await w.control("partition", { mode: "off" });
+    await w.connected();
   });
 });

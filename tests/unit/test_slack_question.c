@@ -493,7 +493,17 @@ START_TEST(start__limits_hold)
             add_entry(models, name, i, (int)c * 40);
         }
         _cleanup_free_ char *json = json_print(catalog);
-        _cleanup_json_ cJSON *view = start_modal(json, text, "https://hooks/x");
+        const char *pods[START_PODS_MAX];
+        struct start_form form = {
+            .catalog_json = json,
+            .pods = pods,
+            .n_pods = (size_t)counts[c] < START_PODS_MAX ? (size_t)counts[c] : START_PODS_MAX,
+            .typed = text,
+            .metadata = "https://hooks/x",
+        };
+        for (size_t i = 0; i < form.n_pods; i++)
+            pods[i] = name;
+        _cleanup_json_ cJSON *view = start_modal(&form);
         check_blocks(blocks_of(view), 100, 1000000);
         (void)text_of(json_obj(view, "title"), 24);
         _cleanup_free_ char *all = json_print(view);

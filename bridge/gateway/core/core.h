@@ -257,6 +257,10 @@ struct link_state {
     const char *store_reason; /* why nothing can be stored at present; "" when all is well */
 };
 void core_links(struct core *core, struct link_state *ret);
+/* The pods on which a session can be begun now, the one that is taken when none is named first. The
+ * names are valid until the loop goes on. How many there are, at most `max`. */
+size_t core_pods(struct core *core, const char **ret, size_t max);
+
 /* What can be chosen for a new session on our own pod: {"agents":[{"id","name","description"}],
  * "models":[{"id","name","group"}]}; "" until it was read. Valid until it is set anew. */
 const char *core_catalog(struct core *core);

@@ -49,6 +49,26 @@ const char *way_default_pod(struct core *core)
     return pod;
 }
 
+static bool is_among(const char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+size_t core_pods(struct core *core, const char **ret, size_t max)
+{
+    size_t n = 0;
+    const char *first = way_default_pod(core);
+    if (first && max > 0)
+        ret[n++] = first;
+    for (struct way *w = core->ways; w; w = w->next)
+        if (n < max && !is_among(ret, n, w->pod))
+            ret[n++] = w->pod;
+    return n;
+}
+
 static void tell_bridges(struct core *core, const char *pod)
 {
     unsigned n = way_bridges(core, pod);

@@ -29,7 +29,7 @@ static void respond(struct slack *s, const char *response_url, const char *text)
 
 int start_keep(struct slack *s, const cJSON *payload)
 {
-    static const char *const fields[] = { "title", "agent", "model" };
+    static const char *const fields[] = { "title", "pod", "agent", "model" };
     const cJSON *values = json_at(payload, "view.state.values");
     const char *view = json_str_at(payload, "view.id", "");
     _cleanup_buf_ struct buf key = BUF_INIT, prompt = BUF_INIT;
@@ -138,8 +138,9 @@ static void start_session(struct intake_item *i, const struct actor *actor)
 {
     _cleanup_buf_ struct buf key = BUF_INIT;
     buf_printf(&key, "slack:form:%s", field(i, "view"));
-    const char *agent = field(i, "agent"), *model = field(i, "model");
+    const char *pod = field(i, "pod"), *agent = field(i, "agent"), *model = field(i, "model");
     struct session_start start = {
+        .pod = *pod ? pod : NULL,
         .title = field(i, "title"),
         .prompt = field(i, "prompt"),
         .agent = *agent ? agent : NULL,
@@ -217,9 +218,16 @@ int start_open(struct slack *s, const char *trigger, const char *response_url, c
     struct opening *o = calloc(1, sizeof *o);
     char *url = strdup(response_url);
     cJSON *args = cJSON_CreateObject();
+    const char *pods[START_PODS_MAX];
+    struct start_form form = {
+        .catalog_json = core_catalog(s->core),
+        .pods = pods,
+        .n_pods = core_pods(s->core, pods, START_PODS_MAX),
+        .typed = typed,
+        .metadata = response_url,
+    };
     json_add_str(args, "trigger_id", trigger);
-    (void)cJSON_AddItemToObject(args, "view",
-                                start_modal(core_catalog(s->core), typed, response_url));
+    (void)cJSON_AddItemToObject(args, "view", start_modal(&form));
     int r = o && url ? 0 : -ENOMEM;
     if (r == 0) {
         *o = (struct opening){ s, url };

@@ -3,16 +3,22 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, eventually, freePorts, run, startFakeSlack, openCodeApi } from "./util.mjs";
+import { BIN, OPENCODE, TOP, eventually, freePorts, run, startFakeSlack, openCodeApi } from "./util.mjs";
 
 export const CHANNEL = "C0DEV000001";
 export const ALICE = "U0ALICE0001";
 export const BOB = "U0BOB000001";
 
+// `more.models`: besides the one. `more.bridge`: {url, pod} of a gateway to which the plugin connects.
 export async function startOpenCode(dir, project, model, more = {}) {
   const [port] = await freePorts(1);
   const config = path.join(dir, "opencode.json");
+  const { bridge } = more;
   fs.mkdirSync(project, { recursive: true });
+  if (bridge) fs.mkdirSync(path.join(dir, ".config/opencode"), { recursive: true });
+  // disarms OpenCode's own dependency install
+  const lock = '{"lockfileVersion":3,"packages":{"":{"dependencies":{"@opencode-ai/plugin":"*"}}}}';
+  if (bridge) fs.writeFileSync(path.join(dir, ".config/opencode/package-lock.json"), lock);
   const models = { "fake-1": { name: "Fake 1", tool_call: true, limit: { context: 100000, output: 8000 } }, ...more.models };
   fs.writeFileSync(
     config,
@@ -20,9 +26,14 @@ export async function startOpenCode(dir, project, model, more = {}) {
       ...{ model: "fake/fake-1", small_model: "fake/fake-1", enabled_providers: ["fake"], share: "disabled", autoupdate: false },
       provider: { fake: { npm: "@ai-sdk/openai-compatible", options: { baseURL: model.url, apiKey: "none" }, models } },
       permission: { bash: "ask", edit: "ask" },
+      ...(bridge && { plugin: [`file://${path.join(TOP, "bridge/plugin")}`] }),
     }),
   );
-  const env = { PATH: process.env.PATH, HOME: dir, OPENCODE_CONFIG: config, npm_config_offline: "true" };
+  const env = {
+    ...{ PATH: process.env.PATH, HOME: dir, OPENCODE_CONFIG: config, npm_config_offline: "true" },
+    ...(bridge && { GATEWAY_URL: bridge.url, GATEWAY_WS: `${bridge.url.replace("http", "ws")}/ws/bridge` }),
+    ...(bridge && { CODEV_BRIDGE_TOKEN: "token-of-the-bridge", CODEV_POD: bridge.pod, CODEV_PLUGIN_LOG: path.join(dir, "bridge.log") }),
+  };
   const child = run(OPENCODE, ["serve", "--hostname", "127.0.0.1", "--port", String(port)], {
     cwd: project,
     env: { ...env, OPENCODE_DISABLE_MODELS_FETCH: "1", OPENCODE_DISABLE_AUTOUPDATE: "1" },
@@ -54,18 +65,25 @@ const lostToStop = (violation, downs) =>
   downs.some(({ from, until }) => from <= violation.at && violation.sent_at <= (until ?? Infinity) + 1000);
 
 // The violations of Slack's rules that are the gateway's.
-export const violationsOf = async (slack, { excused = [], downs = [] }) =>
+const violationsOf = async (slack, { excused = [], downs = [] }) =>
   (await slack.control("violations")).filter((v) => !excused.includes(v.kind) && !lostToStop(v, downs));
 
 // One workspace with one gateway, which may be killed and started anew.
-export async function startWorkspace(dir, opencode) {
-  const slack = await startFakeSlack();
+export async function startWorkspace(dir, opencode, fakeArgs = []) {
+  const slack = await startFakeSlack(fakeArgs);
   const state = path.join(dir, "state");
   fs.mkdirSync(state, { recursive: true });
   const w = {
-    ...{ slack, control: slack.control, log: "", downs: [] },
+    ...{ slack, control: slack.control, downs: [], earlier: "" },
+    get log() {
+      return w.earlier + (w.child?.err ?? "") + (w.child?.out ?? "");
+    },
     async start(env = {}) {
-      const [port] = await freePorts(1);
+      await w.launch(env);
+      await w.connected();
+    },
+    async launch(env = {}) {
+      const port = (w.port ??= (await freePorts(1))[0]); // the same after a kill: bridges come back to it
       w.child = run(path.join(BIN, "codev-gateway"), [], {
         env: {
           ...{ PATH: process.env.PATH, HOME: dir, CODEV_HOME: dir, CODEV_POD: "pod-1", CODEV_STATE_DIR: state, CODEV_RUNTIME_DIR: dir },
@@ -86,19 +104,22 @@ export async function startWorkspace(dir, opencode) {
         });
         return r.json();
       };
-      await eventually("Slack and OpenCode are connected", async () => {
+    },
+    connected: () =>
+      eventually("Slack and OpenCode are connected", async () => {
         assert.equal(w.child.exitCode, null, w.child.err.slice(-1500));
         const { slack: s, opencode: o } = await w.api("/api/health");
         return (await slack.control("connections")).open >= 1 && s.state === "connected" && o.way === "http";
-      });
-    },
+      }),
     async kill(signal = "SIGKILL") {
       const down = { from: Date.now() };
       w.downs.push(down);
       if (w.child && w.child.exitCode === null && w.child.signalCode === null) w.child.kill(signal);
-      await w.child?.ended;
+      const ended = await w.child?.ended;
       down.until = Date.now();
-      w.log += (w.child?.err ?? "") + (w.child?.out ?? "");
+      w.earlier = w.log;
+      w.child = undefined;
+      return ended;
     },
     // Ends everything; Slack's rules were kept and no token was said.
     async end({ excused = [], passed = true } = {}) {
@@ -118,9 +139,9 @@ export async function startWorkspace(dir, opencode) {
     waiting: (text) =>
       eventually(`a message about ${text} waits`, async () =>
         (await w.all("&from=bot")).find((m) => seen(m).includes(text) && buttons(m).length > 0)),
-    settled: (ts, pattern) =>
+    settled: (ts, pattern, channel = CHANNEL) =>
       eventually(`the message says ${pattern}`, async () => {
-        const m = await w.message(ts);
+        const m = (await slack.control(`messages?channel=${channel}&ts=${ts}`))[0];
         return m && buttons(m).length === 0 && pattern.test(seen(m)) && m;
       }),
     click: (user, m, action_id, more = {}) =>

@@ -31,15 +31,25 @@ export async function eventually(what, fn, ms = 20000, every = 100) {
   }
 }
 
+const listenOn = (port) =>
+  new Promise((resolve, reject) => {
+    const server = net.createServer().on("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+
+// Below the ports that the kernel gives to connections (32768 and up): until the program listens, one
+// of those could be taken by a client.
+async function listenBelow() {
+  for (let tries = 0; ; tries++)
+    try {
+      return await listenOn(10000 + Math.floor(Math.random() * 22000));
+    } catch (error) {
+      if (tries === 100) throw error;
+    }
+}
+
 export async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () =>
-      new Promise((resolve, reject) => {
-        const server = net.createServer().on("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve(server));
-      }),
-    ),
-  );
+  const servers = await Promise.all(Array.from({ length: count }, listenBelow));
   const ports = servers.map((server) => server.address().port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;

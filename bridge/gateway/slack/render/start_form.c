@@ -98,20 +98,35 @@ static void add_catalog(cJSON *blocks, const cJSON *list, const char *id, const 
     free(options);
 }
 
-cJSON *start_modal(const char *catalog_json, const char *typed, const char *metadata)
+static void add_pods(cJSON *blocks, const struct start_form *f)
+{
+    struct blocks_option options[START_PODS_MAX] = { 0 };
+    size_t n = 0;
+    for (; n < f->n_pods && n < START_PODS_MAX; n++)
+        options[n] = (struct blocks_option){
+            .value = f->pods[n],
+            .label = f->pods[n],
+            .description = n == 0 ? "the default" : NULL,
+        };
+    if (n > 1)
+        add_list(blocks, "pod", "Pod", options, n);
+}
+
+cJSON *start_modal(const struct start_form *f)
 {
     _cleanup_json_ cJSON *catalog = NULL;
-    if (json_parse(&catalog, catalog_json, strlen(catalog_json), NULL) < 0)
+    if (json_parse(&catalog, f->catalog_json, strlen(f->catalog_json), NULL) < 0)
         catalog = NULL;
     cJSON *view = blocks_modal(&(struct blocks_modal){
         .callback_id = MODAL_START,
         .title = "Start a session",
         .submit = "Start",
         .close = "Cancel",
-        .private_metadata = metadata,
+        .private_metadata = f->metadata,
     });
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-        add_field(blocks_of(view), &fields[i], typed);
+        add_field(blocks_of(view), &fields[i], f->typed);
+    add_pods(blocks_of(view), f);
     add_catalog(blocks_of(view), json_arr(catalog, "agents"), "agent", "Agent");
     add_catalog(blocks_of(view), json_arr(catalog, "models"), "model", "Model");
     return view;

@@ -6,8 +6,16 @@
 
 #define MODAL_START "start_session"
 
-/* `catalog_json` as core_catalog(); `typed` is raw; `metadata` comes back with the form. */
-cJSON *start_modal(const char *catalog_json, const char *typed, const char *metadata);
+#define START_PODS_MAX 100 /* options of a list */
+
+struct start_form {
+    const char *catalog_json; /* as core_catalog() */
+    const char *const *pods;  /* asked for when there are several; the first is the default */
+    size_t n_pods;            /* at most START_PODS_MAX */
+    const char *typed;        /* raw */
+    const char *metadata;     /* comes back with the form */
+};
+cJSON *start_modal(const struct start_form *f);
 
 /* What the form's acknowledgement says when something needed is missing, else NULL. */
 cJSON *start_view_check(const cJSON *payload);
