@@ -82,4 +82,4 @@ soak-api: programs tests/e2e/node_modules/.stamp ## 100,000 hostile requests mad
 
 .PHONY: bench-gateway
 bench-gateway: programs tests/fakes/slack/node_modules/.stamp ## the gateway beside one on Slack's official Node SDK: latency, events, memory, idle
-	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin node bench/gateway/run.mjs $(or $(ROUNDS),40) $(or $(EVENTS),100000)
+	@CODEV_BIN_DIR=$(CURDIR)/$(B)/bin node bench/gateway/run.mjs $(or $(ROUNDS),100) $(or $(EVENTS),100000)

@@ -1,10 +1,12 @@
 // codev-gateway beside a small gateway on Slack's official Node SDK that does the same permission
 // flow, in one run over TLS, printed as figures, ratios and whether a budget is met (nothing is
-// asserted). Ours stores every step before it goes on; the peer keeps all in memory. About four
+// asserted). Ours stores every step before it goes on; the peer keeps all in memory. About nine
 // minutes.   node bench/gateway/run.mjs [rounds] [events]
+import fs from "node:fs/promises";
+import path from "node:path";
 import { sleep, startOurs, startPeer, until } from "./side.mjs";
 
-const rounds = Number(process.argv[2] ?? 40);
+const rounds = Number(process.argv[2] ?? 100);
 const events = Number(process.argv[3] ?? 100000);
 const SPACING_MS = 1400; // Slack takes one post a second in a channel; this measures us, not that
 const LIVE = [1, 100, 1000];
@@ -46,12 +48,27 @@ async function addSessions(side, live) {
 }
 
 // Acks of messages in a thread: each is stored, and goes on to OpenCode.
-async function acks(side, live, count = 200) {
+async function acks(side, live, count = 600) {
   const list = [];
   for (let i = 0; i < count; i++) {
     list.push(await side.slack.say(side.thread, `message ${live} ${i}`));
     await sleep(10);
   }
+  return list;
+}
+
+// What an acknowledgement of ours waits for at least.
+async function disk(side, count = 600) {
+  const file = await fs.open(path.join(side.dir, "disk"), "w");
+  const list = [];
+  for (let i = 0; i < count; i++) {
+    const begun = performance.now();
+    await file.write(Buffer.alloc(4096));
+    await file.datasync();
+    list.push(performance.now() - begun);
+    await sleep(10);
+  }
+  await file.close();
   return list;
 }
 
@@ -76,11 +93,12 @@ const kib = (v) => `${v.toFixed(0)} KiB`;
 const whole = (v) => v.toFixed(0);
 // `budget`: what it says, and whether the figure of ours (and the ratio) keeps it.
 function row(name, show, values, budget) {
+  const shown = (v) => (v === undefined ? "–" : show(v)).padStart(12);
   const ratio = values[1] > 0 ? values[0] / values[1] : undefined;
   const met = budget && budget.met(values[0], ratio);
   if (budget && !met) missed.push(name);
   const verdict = budget ? `${budget.says}: ${met ? "met" : "MISSED"}` : "";
-  console.log(`${name.padEnd(48)} ${show(values[0]).padStart(12)} ${show(values[1]).padStart(12)} ${(ratio?.toFixed(3) ?? "–").padStart(8)}  ${verdict}`.trimEnd());
+  console.log(`${name.padEnd(48)} ${shown(values[0])} ${shown(values[1])} ${(ratio?.toFixed(3) ?? "–").padStart(8)}  ${verdict}`.trimEnd());
 }
 const under = (limit, says) => ({ says, met: (v) => v < limit });
 
@@ -101,6 +119,8 @@ async function latencies(live) {
   for (const [key, name] of [["post", "request → Slack call arrives"], ["told", "click → OpenCode told"], ["ack", "click → ack"]])
     for (const part of [0.5, 0.99])
       row(`${live} live: ${name}, p${part * 100}`, ms, flows.map((f) => at(f.map((x) => x[key]), part)), part > 0.9 && key !== "ack" ? under(5, "p99 under 5 ms") : undefined);
+  const synced = await disk(sides[0]);
+  for (const part of [0.5, 0.99]) row(`${live} live: this disk, 4 KiB and fdatasync, p${part * 100}`, ms, [at(synced, part)]);
   for (const part of [0.5, 0.99]) row(`${live} live: message → ack, p${part * 100}`, ms, lists.map((l) => at(l, part)), part > 0.9 ? under(20, "p99 under 20 ms") : undefined);
 }
 
