@@ -1,5 +1,6 @@
 /* rooms: bridge/gateway/slack bridge/gateway/slack/render bridge/gateway/slack/wire base/json base/trace base/core */
 /* Socket Mode: frames read and answered, and the table of the connection's life. */
+#include "bridge/gateway/slack/wire/backoff.h"
 #include "bridge/gateway/slack/wire/envelope.h"
 #include "bridge/gateway/slack/wire/sock_table.h"
 
@@ -317,6 +318,52 @@ START_TEST(table__ten_hours)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- how long it waits */
+
+static uint64_t at_most(struct backoff *b, uint64_t now_ms, uint64_t told_ms)
+{
+    uint64_t jitter, least = backoff_wait(b, now_ms, told_ms, &jitter);
+    ck_assert_uint_eq(least, told_ms);
+    return least + jitter;
+}
+
+START_TEST(backoff__doubles_up_to_a_ceiling)
+{
+    static const uint64_t most[] = { 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000 };
+    struct backoff b = { 0 };
+    for (size_t i = 0; i < ARRAY_SIZE(most); i++)
+        ck_assert_uint_eq(at_most(&b, 1 + i, 0), most[i]);
+    backoff_up(&b, 100, false);
+    ck_assert_uint_eq(at_most(&b, 100 + BACKOFF_STABLE_MS - 1, 0), 30000); /* not for long */
+    backoff_up(&b, 20000, false);
+    ck_assert_uint_eq(at_most(&b, 20000 + BACKOFF_STABLE_MS, 0), 500);
+}
+END_TEST
+
+START_TEST(backoff__a_refresh_is_no_end)
+{
+    struct backoff b = { .failures = 6 };
+    backoff_up(&b, 1000, false);
+    for (uint64_t t = 2000; t <= 11000; t += 1000)
+        backoff_up(&b, t, true);
+    ck_assert_uint_eq(at_most(&b, 11001, 0), 500);
+    /* Attempts for the next one, while the old one is there, are counted: they do not hammer. */
+    ck_assert_uint_eq(at_most(&b, 31000, 0), 1000);
+    ck_assert_uint_eq(at_most(&b, 61000, 0), 2000);
+    backoff_up(&b, 62000, true);
+    ck_assert_uint_eq(at_most(&b, 62500, 0), 4000);
+}
+END_TEST
+
+START_TEST(backoff__what_it_was_told_is_no_failure)
+{
+    struct backoff b = { 0 };
+    for (uint64_t t = 1; t < 20; t++)
+        ck_assert_uint_eq(at_most(&b, t, 1000), 1500);
+    ck_assert_uint_eq(at_most(&b, 20, 0), 500);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("slack_socket");
@@ -330,6 +377,9 @@ int main(void)
     tcase_add_test(t, table__stop_ends_all_and_stays);
     tcase_add_test(t, table__always_comes_up_again);
     tcase_add_loop_test(t, table__ten_hours, 0, 200);
+    tcase_add_test(t, backoff__doubles_up_to_a_ceiling);
+    tcase_add_test(t, backoff__a_refresh_is_no_end);
+    tcase_add_test(t, backoff__what_it_was_told_is_no_failure);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

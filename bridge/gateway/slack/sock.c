@@ -10,6 +10,7 @@
 #include "bridge/gateway/slack/intake.h"
 #include "bridge/gateway/slack/interact.h"
 #include "bridge/gateway/slack/internal.h"
+#include "bridge/gateway/slack/wire/backoff.h"
 #include "bridge/gateway/slack/wire/envelope.h"
 #include "bridge/gateway/slack/wire/sock_table.h"
 #include "bridge/gateway/slack/wire/timer.h"
@@ -22,9 +23,6 @@
 #define SILENCE_MS      25000 /* Slack pings every 10 s */
 #define HELLO_MS        15000 /* TCP, TLS, upgrade and hello together */
 #define OLD_LINGER_MS   2000  /* what was on its way to the old connection is still acknowledged */
-#define BACKOFF_MIN_MS  500
-#define BACKOFF_MAX_MS  30000
-#define STABLE_MS       10000 /* up for so long, the back-off begins anew */
 #define REST_MS         120000
 #define TOKEN_MS        60000 /* a wrong token is tried again, slowly */
 #define REFRESH_EARLY_S 90    /* before the announced end of a connection */
@@ -61,9 +59,8 @@ struct sock {
     struct timer *timer;
     struct conn *conns, *current, *next;
     struct late_ack *late;
-    unsigned failures;     /* in a row, for the back-off */
+    struct backoff backoff;
     uint64_t retry_min_ms; /* Retry-After, or that a token is wrong */
-    uint64_t up_ms;        /* monotonic: when the last hello came; 0: that was counted already */
     bool asking;
     char *url;
 };
@@ -393,6 +390,7 @@ static void on_url(void *data, const struct api_result *r)
         return;
     }
     k->retry_min_ms = r->retry_after_ms;
+    log_debug("slack: no address for a connection: %s", r->ok ? "none was named" : r->message);
     if (!r->ok && (r->class == SLACK_ERROR_TOKEN || r->class == SLACK_ERROR_SETUP)) {
         slack_problem(k->s, PROBLEM_SOCKET, r->message);
         k->retry_min_ms = TOKEN_MS;
@@ -447,7 +445,7 @@ static void do_promote(struct sock *k)
     k->current = k->next;
     k->next = NULL;
     k->current->role = ROLE_CURRENT;
-    k->up_ms = clock_mono_ms();
+    backoff_up(&k->backoff, clock_mono_ms(), old != NULL);
     k->s->counts.connections++;
     watch(k->current);
     log_info("slack: connected%s", old ? " anew, without a gap" : "");
@@ -463,18 +461,11 @@ static uint64_t random_below(uint64_t n)
     return n ? v % n : 0;
 }
 
-/* Full jitter: anywhere between nothing and the ceiling, so that many don't come back at once. */
 static void do_retry(struct sock *k)
 {
-    if (k->up_ms && clock_mono_ms() - k->up_ms >= STABLE_MS)
-        k->failures = 0;
-    k->up_ms = 0;
-    unsigned doublings = k->failures < 6 ? k->failures : 6;
-    uint64_t ceiling = (uint64_t)BACKOFF_MIN_MS << doublings;
-    uint64_t wait = random_below(ceiling < BACKOFF_MAX_MS ? ceiling : BACKOFF_MAX_MS);
-    k->failures++;
-    if (k->retry_min_ms)
-        wait += k->retry_min_ms;
+    uint64_t jitter;
+    uint64_t wait = backoff_wait(&k->backoff, clock_mono_ms(), k->retry_min_ms, &jitter);
+    wait += random_below(jitter);
     timer_start(k->timer, wait);
     log_debug("slack: connecting again in %" PRIu64 " ms", wait);
 }
