@@ -47,8 +47,7 @@ export function memoryOf(pid, services) {
   return sum;
 }
 
-// Looks again and again until the function that it returns is called; that one gives the largest
-// figure of each.
+// Looks again and again until `end` is called. `peak`: the largest figure of each until now.
 export function watchMemory(pid, services) {
   const peak = {};
   let on = true;
@@ -59,11 +58,11 @@ export function watchMemory(pid, services) {
         Object.assign(p, { pss: Math.max(p.pss, pss), rss: Math.max(p.rss, rss) });
       }
   })();
-  return async () => {
+  const end = async () => {
     on = false;
     await loop;
-    return peak;
   };
+  return { peak, end };
 }
 
 // One line for each process, for a test's report.
