@@ -5,20 +5,10 @@ import test from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { startPod } from "./lib/pod.mjs";
-import { IS_ROOT, eventually, sleep, startFakeSlack } from "./lib/util.mjs";
+import { IS_ROOT, eventually, random, sleep, startFakeSlack } from "./lib/util.mjs";
 
 const seconds = Number(process.env.CODEV_CHAOS_SECONDS ?? 20);
 const seed = Number(process.env.CODEV_CHAOS_SEED ?? Date.now() % 100000);
-
-// mulberry32: small, repeatable
-function random(a) {
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 function inNamespaceOf(pid) {
   const ns = fs.readlinkSync(`/proc/${pid}/ns/pid`);

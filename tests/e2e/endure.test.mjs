@@ -6,24 +6,16 @@
 import test from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { makeHouse, startWorld } from "./lib/flows.mjs";
-import { eventually, sleep } from "./lib/util.mjs";
+import { eventually, random, sleep } from "./lib/util.mjs";
 
 const seconds = Number(process.env.CODEV_ENDURE_SECONDS ?? 10);
 const seed = Number(process.env.CODEV_ENDURE_SEED ?? Date.now() % 100000);
 const PEOPLE = 3; // each with a session of their own
 const HEALS_MS = 12000; // after the network was to blame: the back-off, on a busy machine
 const GROWTH_KB = 6144;
-
-// mulberry32: small, repeatable
-function random(a) {
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 // In ten hours: how many, at least. A short run has them all, too, only closer together.
 const METHODS = ["chat.postMessage", "chat.update", "views.publish", "conversations.replies", "apps.connections.open"];
@@ -53,7 +45,18 @@ test("ten hours of refreshes, resets, stalls and limits", { timeout: (seconds + 
   const next = random(seed);
   const world = await startWorld("endure");
   const house = await makeHouse(world);
+  // What was said of it all, when it fails after many minutes.
+  const kept = path.join(os.tmpdir(), `codev-endure-${seed}`);
+  const keep = async () => {
+    const slack = { envelopes: await house.slack.control("envelopes"), violations: await house.slack.control("violations"), connections: await house.slack.control("connections"), messages: await house.all() };
+    fs.mkdirSync(kept, { recursive: true });
+    fs.writeFileSync(path.join(kept, "slack.json"), JSON.stringify(slack, null, 1));
+    fs.writeFileSync(path.join(kept, "gateway.log"), house.gateway.err);
+    t.diagnostic(`kept in ${kept}`);
+  };
+  let well = false;
   t.after(async () => {
+    if (!well) await keep().catch((error) => t.diagnostic(`nothing is kept: ${error.message}`));
     await house.end();
     world.stop();
   });
@@ -123,5 +126,6 @@ test("ten hours of refreshes, resets, stalls and limits", { timeout: (seconds + 
   assert.deepEqual(downtime.filter((d) => d.from > begun && d.from < end && !near(d.from)), [], "a gap");
   const grown = rss(house.gateway.pid) - (warm ?? rss(house.gateway.pid));
   assert.ok(grown < GROWTH_KB, `memory grew by ${grown} KiB`);
+  well = true;
   t.diagnostic(`figure: ${JSON.stringify(counts)}, ${envelopes.length} envelopes, ${said.length} prompts, ${ran.length} decisions; memory ${grown} KiB more`);
 });

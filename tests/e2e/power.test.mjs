@@ -10,20 +10,10 @@ import fs from "node:fs";
 import path from "node:path";
 import { check, makeHouse, startWorld, ways } from "./lib/flows.mjs";
 import { databaseProblems, makeDisk, missing } from "./lib/disk.mjs";
-import { eventually, sleep, tempDir } from "./lib/util.mjs";
+import { eventually, random, sleep, tempDir } from "./lib/util.mjs";
 
 const cuts = Number(process.env.CODEV_POWER_CUTS ?? 2);
 const seed = Number(process.env.CODEV_POWER_SEED ?? Date.now() % 100000);
-
-// mulberry32: small, repeatable
-function random(a) {
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 test("the power is cut while people work", { skip: missing() || false, timeout: (120 + cuts * 60) * 1000 }, async (t) => {
   const next = random(seed);

@@ -4,22 +4,19 @@ import test, { after, afterEach, before, beforeEach } from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
-import { buttons, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { eventually, tempDir } from "./lib/util.mjs";
+import { buttons, seen, startHouse, startWorkspace } from "./lib/slack.mjs";
 import { accessible, bash, openPage, startBrowser } from "./lib/web.mjs";
 
-const dir = tempDir("presence");
-let model, opencode, browser, w, home;
+let house, opencode, browser, w, home;
 
 before(async () => {
-  model = await startFakeModel();
-  [opencode, browser] = await Promise.all([startOpenCode(dir, path.join(dir, "project"), model), startBrowser()]);
+  [house, browser] = await Promise.all([startHouse("presence", { workspace: false }), startBrowser()]);
+  ({ opencode } = house);
 });
 after(async () => {
   await browser?.close();
-  opencode?.stop();
-  model?.stop();
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  await house?.end();
 });
 beforeEach(async () => {
   home = tempDir("presence-gateway");

@@ -5,30 +5,18 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { TOP, eventually, startFakeModel, tempDir } from "./lib/util.mjs";
+import { TOP, eventually } from "./lib/util.mjs";
 import { connectPlugin } from "./lib/plugin.mjs";
-import { ALICE, CHANNEL, elements, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { ALICE, CHANNEL, elements, seen, startHouse } from "./lib/slack.mjs";
 
-const dir = tempDir("slack-commands");
-let model, opencode, w;
+let house, opencode, w;
 
 before(async () => {
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, path.join(dir, "project"), model);
-  w = await startWorkspace(dir, opencode);
-  await w.start();
+  house = await startHouse("slack-commands");
+  ({ opencode, w } = house);
 });
-after(async () => {
-  try {
-    // The forms that nobody opened; and what is on its way to a gateway that is stopped comes again.
-    await w?.end({ excused: ["ack_for_unknown_envelope"] });
-  } finally {
-    // What goes on living keeps this file from ending.
-    opencode?.stop();
-    model?.stop();
-  }
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-});
+// The forms that nobody opened.
+after(() => house?.end({ excused: ["ack_for_unknown_envelope"] }));
 
 const slash = async (text, user = "alice") => {
   const before = (await w.control(`ephemerals?user=${user}`)).length;
@@ -141,7 +129,7 @@ describe("the Home tab", () => {
 describe("somebody who may not", () => {
   let request, root;
   const count = "import sqlite3, sys; print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True).execute(\"SELECT count(*) FROM audit WHERE what = 'refused' AND actor_id = 'U0MALLORY01'\").fetchone()[0])";
-  const audit = () => Number(execFileSync("python3", ["-c", count, path.join(dir, "state", "gateway.db")], { encoding: "utf8" }));
+  const audit = () => Number(execFileSync("python3", ["-c", count, path.join(house.dir, "state", "gateway.db")], { encoding: "utf8" }));
   before(async () => {
     await opencode.prompt(bash("touch forbidden"), "Forbidden things");
     request = await w.waiting("touch forbidden");

@@ -2,29 +2,16 @@
 // thread says so. The real gateway between the strict Slack fake and the real OpenCode.
 import test, { after, before } from "node:test";
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import path from "node:path";
-import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
-import { ALICE, CHANNEL, elements, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { eventually } from "./lib/util.mjs";
+import { ALICE, CHANNEL, elements, seen, startHouse, startOpenCode } from "./lib/slack.mjs";
 
-const dir = tempDir("slack-corners");
-let model, opencode, w;
+let house, opencode, w;
 
 before(async () => {
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, path.join(dir, "project"), model);
-  w = await startWorkspace(dir, opencode);
-  await w.start();
+  house = await startHouse("slack-corners");
+  ({ opencode, w } = house);
 });
-after(async () => {
-  try {
-    await w?.end();
-  } finally {
-    opencode?.stop();
-    model?.stop();
-  }
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-});
+after(() => house?.end());
 
 let count = 0;
 // Somebody begins a session by a mention; its thread is that message, and its card the first answer.
@@ -120,7 +107,7 @@ test("days later, after OpenCode and the gateway began anew: the same thread, an
   await says(root, /Done in/);
   await w.kill("SIGTERM");
   opencode.stop();
-  opencode = await startOpenCode(dir, path.join(dir, "project"), model);
+  house.opencode = opencode = await startOpenCode(house.dir, house.project, house.model);
   await w.start({ CODEV_OPENCODE_URL: opencode.url });
   const { user_sees } = await w.slash("alice", `resume ${root.id}`);
   assert.match(user_sees, new RegExp(`Reply in its thread, it goes on from there: <https://fake.slack.test/archives/${CHANNEL}/p${root.ts.replace(".", "")}`));

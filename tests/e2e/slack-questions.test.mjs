@@ -3,22 +3,16 @@
 import test, { after, afterEach, before, beforeEach, describe } from "node:test";
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import path from "node:path";
-import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
-import { ALICE, BOB, buttons, elements, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { eventually, tempDir } from "./lib/util.mjs";
+import { ALICE, BOB, buttons, elements, seen, startHouse, startWorkspace } from "./lib/slack.mjs";
 
-const dir = tempDir("slack-questions");
-let model, opencode, w, home;
+let house, opencode, w, home;
 
 before(async () => {
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, path.join(dir, "project"), model);
+  house = await startHouse("slack-questions", { workspace: false });
+  ({ opencode } = house);
 });
-after(() => {
-  opencode?.stop();
-  model?.stop();
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-});
+after(() => house?.end());
 beforeEach(async () => {
   home = tempDir("slack-gateway");
   w = await startWorkspace(home, opencode);

@@ -2,30 +2,16 @@
 // OpenCode.
 import test, { after, before, describe } from "node:test";
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import path from "node:path";
-import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
-import { seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { eventually } from "./lib/util.mjs";
+import { seen, startHouse } from "./lib/slack.mjs";
 
-const dir = tempDir("slack-start");
-let model, opencode, w;
+let house, opencode, w;
 
 before(async () => {
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, path.join(dir, "project"), model, { models: { "fake-2": { name: "Fake 2", tool_call: true } } });
-  w = await startWorkspace(dir, opencode);
-  await w.start();
+  house = await startHouse("slack-start", { models: { "fake-2": { name: "Fake 2", tool_call: true } } });
+  ({ opencode, w } = house);
 });
-after(async () => {
-  try {
-    await w?.end();
-  } finally {
-    // What goes on living keeps this file from ending.
-    opencode?.stop();
-    model?.stop();
-  }
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-});
+after(() => house?.end());
 
 const field = (view, id) => view.blocks.find((b) => b.block_id === id)?.element;
 const values = (e) => (e?.option_groups ?? [{ options: e?.options ?? [] }]).flatMap((g) => g.options).map((o) => o.value);

@@ -5,35 +5,24 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { eventually, startFakeModel, tempDir } from "./lib/util.mjs";
-import { ALICE, CHANNEL, elements, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { eventually, tempDir } from "./lib/util.mjs";
+import { ALICE, CHANNEL, elements, seen, startHouse, startWorkspace } from "./lib/slack.mjs";
 
-const dir = tempDir("slack-stream");
-const project = path.join(dir, "project");
-let model, opencode, w;
+let house, opencode, w;
 
-before(async () => {
-  fs.mkdirSync(project);
+function prepare(project) {
   const git = (...args) => execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...args], { cwd: project });
   git("init", "-q");
   fs.writeFileSync(path.join(project, "a.txt"), "one\ntwo\n");
   git("add", ".");
   git("commit", "-qm", "first");
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, project, model);
-  w = await startWorkspace(dir, opencode);
-  await w.start();
+}
+before(async () => {
+  house = await startHouse("slack-stream", { prepare });
+  ({ opencode, w } = house);
 });
-after(async () => {
-  try {
-    await w?.end({ excused: ["event_not_acked_in_time"] }); // a machine that stands still for 3 s: it comes again
-  } finally {
-    // What goes on living keeps this file from ending.
-    opencode?.stop();
-    model?.stop();
-  }
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-});
+// A machine that stands still for 3 s: it comes again.
+after(() => house?.end({ excused: ["event_not_acked_in_time"] }));
 
 const BOT = "U0BOT000001";
 let count = 0;
@@ -74,7 +63,7 @@ describe("while the agent works", () => {
   });
 
   test("tools are a line each; a diff summary at the end", async () => {
-    const file = JSON.stringify({ filePath: path.join(project, "new.txt"), content: "1\n2\n3\n" });
+    const file = JSON.stringify({ filePath: path.join(house.project, "new.txt"), content: "1\n2\n3\n" });
     const root = await begin(`@@text I will write it.\n@@tool write ${file}\n@@then\n@@text Written.`);
     const request = await w.waiting("new.txt");
     assert.equal(request.thread_ts, root.ts);
@@ -89,7 +78,7 @@ describe("while the agent works", () => {
   test("long text: pages on good borders, code blocks whole, not a character lost", async () => {
     const code = (n) => "```js\n" + Array.from({ length: n }, (_, i) => `console.log("line ${i} of ${n}");`).join("\n") + "\n```";
     const text = Array.from({ length: 12 }, (_, i) => `## Part ${i}\n\n${"Some words of prose, with *stars*. ".repeat(20)}\n\n${code(10 + i * 3)}\n\n`).join("") + "The last line.";
-    const answer = path.join(dir, "long.md");
+    const answer = path.join(house.dir, "long.md");
     fs.writeFileSync(answer, text);
     const root = await begin(`@@file ${answer}`);
     const list = await done(root);
@@ -104,7 +93,7 @@ describe("while the agent works", () => {
 
   test("a code block that no message holds is a file", async () => {
     const code = "```\n" + "0123456789 abcdefghijklmnopqrstuvwxyz\n".repeat(600) + "```";
-    const answer = path.join(dir, "large.md");
+    const answer = path.join(house.dir, "large.md");
     fs.writeFileSync(answer, `Look:\n\n${code}\n\nThat was it.`);
     await w.control("fail", { method: "files.completeUploadExternal", times: 1, mode: "lost_response" });
     const root = await begin(`@@file ${answer}`);

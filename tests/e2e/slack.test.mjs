@@ -5,17 +5,20 @@ import test, { after, afterEach, before, beforeEach, describe } from "node:test"
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { TOP, eventually, sleep, startFakeModel, tempDir } from "./lib/util.mjs";
-import { ALICE, BOB, CHANNEL, buttons, seen, startOpenCode, startWorkspace } from "./lib/slack.mjs";
+import { TOP, eventually, sleep, tempDir } from "./lib/util.mjs";
+import { ALICE, BOB, CHANNEL, buttons, seen, startHouse, startWorkspace } from "./lib/slack.mjs";
 
-const dir = tempDir("slack");
-const project = path.join(dir, "project");
-let model, opencode, w, dirs;
+let house, opencode, project, w, dirs;
 
 // A prompt whose scripted model runs one bash command and then answers.
 const bash = (command, answer = "All done.") =>
   `please\n@@text I will run a command.\n@@tool bash ${JSON.stringify({ command, description: "Test" })}\n@@then\n@@text ${answer}`;
 
+before(async () => {
+  house = await startHouse("slack", { workspace: false });
+  ({ opencode, project } = house);
+});
+after(() => house?.end());
 beforeEach(async () => {
   dirs = tempDir("slack-gateway");
   w = await startWorkspace(dirs, opencode);
@@ -23,15 +26,6 @@ beforeEach(async () => {
 afterEach(async (context) => {
   await w.end({ passed: context.passed });
   fs.rmSync(dirs, { recursive: true, force: true });
-});
-before(async () => {
-  model = await startFakeModel();
-  opencode = await startOpenCode(dir, project, model);
-});
-after(() => {
-  opencode?.stop();
-  model?.stop();
-  fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 
 // ---- what people see and do

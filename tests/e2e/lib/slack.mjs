@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, TOP, eventually, freePorts, run, startFakeSlack, openCodeApi } from "./util.mjs";
+import { BIN, OPENCODE, TOP, eventually, freePorts, openCodeApi, run, startFakeModel, startFakeSlack, tempDir } from "./util.mjs";
 
 export const CHANNEL = "C0DEV000001";
 export const ALICE = "U0ALICE0001";
@@ -56,6 +56,36 @@ export async function startOpenCode(dir, project, model, more = {}) {
       return body.id;
     },
   };
+}
+
+// What the tests of a file share: a scripted model, an OpenCode, and a workspace with a running gateway
+// if `workspace` is not false. `more` as startOpenCode()'s; `prepare` is called with the project's
+// folder first. `end` stops all of it, also what the test put in its place; what went on living would
+// keep the file from ending.
+export async function startHouse(name, { workspace = true, prepare, ...more } = {}) {
+  const dir = tempDir(name);
+  const house = { dir, project: path.join(dir, "project") };
+  house.end = async (how) => {
+    try {
+      await house.w?.end(how);
+    } finally {
+      house.opencode?.stop();
+      house.model?.stop();
+    }
+    fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  };
+  try {
+    fs.mkdirSync(house.project);
+    prepare?.(house.project);
+    house.model = await startFakeModel();
+    house.opencode = await startOpenCode(dir, house.project, house.model, more);
+    if (workspace) house.w = await startWorkspace(dir, house.opencode);
+    await house.w?.start();
+  } catch (error) {
+    await house.end().catch(() => {});
+    throw error;
+  }
+  return house;
 }
 
 // What is on its way to a process that is stopped is not acknowledged; it comes again. `downs`: when

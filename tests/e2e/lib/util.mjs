@@ -13,6 +13,16 @@ export const IS_ROOT = process.getuid() === 0;
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// A function of numbers from 0 to 1, the same for the same seed (mulberry32).
+export function random(a) {
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
 // Calls `fn` until it returns something truthy; throws with the last reason after `ms`.
 export async function eventually(what, fn, ms = 20000, every = 100) {
   const deadline = Date.now() + ms;
