@@ -240,7 +240,7 @@ test("the manifest has each scope that a method needs, and none besides", async 
     "users.conversations": ["channels:read", "groups:read", "im:read"],
     "files.getUploadURLExternal": ["files:write"], "files.completeUploadExternal": ["files:write"],
   };
-  const events = { "app_mention": ["app_mentions:read"], "message.channels": ["channels:history"], "message.groups": ["groups:history"], "message.im": ["im:history"], "app_home_opened": [] };
+  const events = { "app_mention": ["app_mentions:read"], "message.channels": ["channels:history"], "message.groups": ["groups:history"], "message.im": ["im:history"], "app_home_opened": [], "member_joined_channel": ["channels:read", "groups:read"], "member_left_channel": ["channels:read", "groups:read"] };
   const wanted = new Set(["commands"]);
   for (const m of methods) {
     assert.ok(needs[m], `the scopes of ${m} are written down here`);

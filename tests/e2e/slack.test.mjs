@@ -493,6 +493,26 @@ describe("set-up", () => {
     await settled(m.ts, /Allowed once by <@U0BOB000001>/);
   });
 
+  test("members of the channel may: who leaves it may no more at once, who joins may", async () => {
+    await w.start({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });
+    await opencode.prompt(bash("echo x > moved-1"));
+    const m = await waiting("moved-1");
+    await click("bob", m, "deny_reason"); // the members are read
+    await w.control("wait", { kind: "view", user: "bob", open: true, callback_id: "deny_with_reason" });
+    await w.control("member", { user: "bob", channel: CHANNEL, remove: true });
+    await eventually("it is known", () => /left the channel/.test(w.log), 5000);
+    await w.control("member", { user: "bob", channel: "general", remove: true }); // another one: of no account
+    await w.control("member", { user: "bob", channel: "general" });
+    const refused = async (text) => (await w.slash("bob", text)).user_sees;
+    await refused("list");
+    await ephemeral("bob", /Only members/);
+    await w.control("member", { user: "bob", channel: CHANNEL });
+    await eventually("it is known", () => /joined the channel/.test(w.log), 5000);
+    await click("bob", m, "allow_once");
+    await ran("moved-1");
+    await settled(m.ts, /Allowed once by <@U0BOB000001>/);
+  });
+
   test("members of the channel may, but they can't be read: nobody is shown or starts anything", async () => {
     await w.control("fail", { method: "conversations.members", times: 99, error: "invalid_cursor" });
     await w.start({ SLACK_ALLOWED_USERS: "", SLACK_ALLOW: "channel_members" });

@@ -457,10 +457,14 @@ int inbound_event(struct slack *s, const cJSON *payload)
     struct message m;
     if (event && message_read(s, event, "", &m))
         return hear(s, &m, json_str(payload, "event_id", ""));
-    if (event && strcmp(json_str(event, "type", ""), "app_home_opened") == 0)
+    const char *type = json_str(event, "type", "");
+    bool joined = strcmp(type, "member_joined_channel") == 0;
+    if (strcmp(type, "app_home_opened") == 0)
         home_opened(s, event);
+    else if (joined || strcmp(type, "member_left_channel") == 0)
+        users_moved(s->users, json_str(event, "channel", ""), json_str(event, "user", ""), joined);
     else
-        log_debug("slack: event \"%.40s\" ignored", json_str(event, "type", ""));
+        log_debug("slack: event \"%.40s\" ignored", type);
     return 0;
 }
 

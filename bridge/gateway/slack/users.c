@@ -13,7 +13,7 @@
 #define MEMBERS_MAX      20000
 #define NAMES_MAX        256
 #define WAITING_MAX      64
-#define MEMBERS_FRESH_MS 300000 /* who has left the channel may no more after this */
+#define MEMBERS_FRESH_MS 300000 /* also where Slack's word that somebody left was missed */
 #define MEMBERS_AGAIN_MS 10000  /* an unknown id makes us read again, but not more often */
 
 typedef char user_id[ID_SIZE];
@@ -33,7 +33,7 @@ struct users {
     user_id *members, *reading;
     size_t members_count, reading_count;
     uint64_t read_ms; /* when `members` was read; 0: never */
-    bool busy;
+    bool busy, again; /* a reading is under way; somebody moved meanwhile */
     struct waiting waiting[WAITING_MAX];
     size_t waiting_count;
     struct {
@@ -149,6 +149,14 @@ static void read_page(struct users *u, const char *cursor);
 static void reading_done(struct users *u, const char *problem)
 {
     u->busy = false;
+    if (u->again && !problem) { /* the pages may be from before */
+        u->again = false;
+        u->reading_count = 0;
+        free(TAKE_PTR(u->reading));
+        read_page(u, "");
+        return;
+    }
+    u->again = false;
     if (!problem) {
         free(u->members);
         u->members = TAKE_PTR(u->reading);
@@ -198,6 +206,26 @@ void users_refresh(struct users *u)
     const char *channel = u->s->set->slack_channel;
     if (u->members_may && !u->busy && channel && *channel)
         read_page(u, "");
+}
+
+static void forget_member(struct users *u, const char *id)
+{
+    for (size_t i = 0; i < u->members_count; i++)
+        if (strcmp(u->members[i], id) == 0)
+            *u->members[i] = '\0';
+}
+
+void users_moved(struct users *u, const char *channel, const char *id, bool joined)
+{
+    const char *ours = u->s->set->slack_channel;
+    if (!u->members_may || !ours || strcmp(channel, ours) != 0)
+        return;
+    log_info("slack: %.33s %s", id, joined ? "joined the channel" : "left the channel");
+    if (!joined)
+        forget_member(u, id);
+    u->again = u->busy;
+    if (joined)
+        users_refresh(u);
 }
 
 void users_ask(struct users *u, const char *id, users_fn *fn, void (*drop)(void *), void *data)

@@ -23,6 +23,8 @@ const char *users_refusal(const struct users *u);
 
 /* Reads the members again when that is the setting; called now and then. */
 void users_refresh(struct users *u);
+/* Slack says that somebody joined a channel or left it. Who left ours may no more at once. */
+void users_moved(struct users *u, const char *channel, const char *id, bool joined);
 
 /* Names as they are seen in Slack's payloads; the id itself while none is known. */
 void users_learn(struct users *u, const char *id, const char *name);
