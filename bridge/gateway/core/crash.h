@@ -14,6 +14,7 @@
  * thread.
  * pick: somebody answers a question by a button. fill: by the form. words: by words in the thread.
  * ask: OpenCode asks for a permission.
+ * turn: a session's first turn ends.
  * bridge: an event comes by a bridge. */
 #define CRASH_POINTS(X)                                                                            \
     X("inbound.received", "form mention reply click deny word pick fill words",                    \
@@ -49,6 +50,8 @@
       "OpenCode confirmed; not in the store yet")                                                  \
     X("request.settled", "words click word deny pick fill",                                        \
       "settled in the store; nobody was told")                                                     \
+    X("turn.over", "turn", "a turn ended, in the store; its end is not shown")                     \
+    X("turn.shown", "turn", "its end is in the outbox; that is not noted")                         \
     X("link.effect", "bridge", "an event's effect and number are in the store; no ack was sent")
 
 /* Reads CODEV_CRASH_AT; `listen` is the gateway's address. 0, -EINVAL when it names no point of the

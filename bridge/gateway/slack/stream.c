@@ -3,6 +3,7 @@
 #include "base/core/cleanup.h"
 #include "base/core/clock.h"
 #include "base/core/log.h"
+#include "bridge/gateway/core/crash.h"
 #include "bridge/gateway/slack/internal.h"
 #include "bridge/gateway/slack/outbox.h"
 #include "bridge/gateway/slack/queued.h"
@@ -25,13 +26,14 @@
     1800 /* chat.update serves the whole workspace: each session that is shown more, so much       \
             slower */
 #define THREADLESS_MS                                                                              \
-    10000                /* until looked again whether it has a thread, unless one is asked for */
-#define CLOSE_MS   1200  /* OpenCode tells what a turn changed and took just after its end */
-#define EARLY_MS   60000 /* after the start: what happened while nobody listened is read */
-#define MISSED_MS  3000  /* OpenCode is reached: what is at work is known by then */
-#define READ_MS    1000  /* until a failed reading is tried again */
-#define READ_TRIES 20
-#define LONG_MS    30000 /* a turn that took longer ends with a message: changes notify nobody */
+    10000                  /* until looked again whether it has a thread, unless one is asked for */
+#define CLOSE_MS     1200  /* OpenCode tells what a turn changed and took just after its end */
+#define EARLY_MS     60000 /* after the start: what happened while nobody listened is read */
+#define MISSED_MS    3000  /* OpenCode is reached: what is at work is known by then */
+#define READ_MS      1000  /* until a failed reading is tried again */
+#define READ_TRIES   20
+#define THREAD_LATER 1     /* of a callback: it has none yet */
+#define LONG_MS      30000 /* a turn that took longer ends with a message: changes notify nobody */
 
 struct live {
     struct live *next;
@@ -62,10 +64,10 @@ struct stream {
     size_t count;
     int64_t begun_ms; /* wall clock */
     struct timer *missed_timer;
-    struct expected *missed; /* what a former process expected; looked at once */
+    struct expected *missed; /* what a former process left; looked at once */
 };
 
-/* A session that has taken a prompt, and of which nothing was heard yet. */
+/* A session with a turn that is not shown to its end. */
 struct expected {
     struct expected *next;
     char *pod, *session;
@@ -84,20 +86,18 @@ static void expect_key(struct buf *out, const char *pod, const char *session)
 
 static struct live *live_find(struct stream *st, const char *pod, const char *session);
 
-int stream_expect(struct stream *st, const char *pod, const char *session_id)
+static int expected_put(struct stream *st, const char *pod, const char *session)
 {
     _cleanup_buf_ struct buf key = BUF_INIT, value = BUF_INIT;
-    if (live_find(st, pod, session_id)) /* heard of, and known as at work after a restart */
-        return 0;
-    expect_key(&key, pod, session_id);
-    buf_printf(&value, "%s\n%s", pod, session_id);
+    expect_key(&key, pod, session);
+    buf_printf(&value, "%s\n%s", pod, session);
     if (key.failed || value.failed)
         return -ENOMEM;
     int r = store_put(st->s->store, buf_str(&key), buf_str(&value));
     return r < 0 ? r : 0;
 }
 
-static void expected_came(struct stream *st, const char *pod, const char *session)
+static void expected_done(struct stream *st, const char *pod, const char *session)
 {
     _cleanup_buf_ struct buf key = BUF_INIT;
     expect_key(&key, pod, session);
@@ -112,33 +112,60 @@ static void expected_free(struct expected *x)
     free(x);
 }
 
-static int on_expected(void *data, const char *key, const char *value)
+static int look_later(struct stream *st, const char *pod, size_t pod_len, const char *session)
 {
-    struct stream *st = data;
-    const char *end = strchr(value, '\n');
-    struct expected *x = end ? calloc(1, sizeof *x) : NULL;
-    (void)key;
+    struct expected *x = calloc(1, sizeof *x);
     if (!x)
-        return 0;
-    *x = (struct expected){ st->missed, strndup(value, (size_t)(end - value)), strdup(end + 1) };
+        return -ENOMEM;
+    *x = (struct expected){ st->missed, strndup(pod, pod_len), strdup(session) };
     st->missed = x;
     return 0;
+}
+
+static int on_expected(void *data, const char *key, const char *value)
+{
+    const char *end = strchr(value, '\n');
+    (void)key;
+    if (end)
+        (void)look_later(data, value, (size_t)(end - value), end + 1);
+    return 0;
+}
+
+/* The prompt may have been found in OpenCode, where the former process had sent it, and its turn be
+ * over: soon after the start what is expected is looked at, too. */
+int stream_expect(struct stream *st, const char *pod, const char *session_id)
+{
+    if (live_find(st, pod, session_id)) /* heard of, and known as at work after a restart */
+        return 0;
+    if (clock_wall_ms() - st->begun_ms < EARLY_MS) {
+        if (look_later(st, pod, strlen(pod), session_id) < 0)
+            return -ENOMEM;
+        timer_start(st->missed_timer, MISSED_MS);
+    }
+    return expected_put(st, pod, session_id);
 }
 
 static int end_if_over(void *data, const struct session *s);
 
 /* A turn that began and ended while nobody listened is read from OpenCode. Nothing to do where it
- * goes on, or was heard of meanwhile. */
+ * goes on, or was heard of meanwhile; where its thread is still on its way, it is looked at again.
+ */
 static void on_missed_timer(void *data)
 {
     struct stream *st = data;
-    while (st->missed) {
-        struct expected *x = st->missed;
-        st->missed = x->next;
-        if (x->pod && x->session)
-            (void)core_with_session(st->s->core, x->pod, x->session, end_if_over, st);
-        expected_free(x);
+    struct expected *all = TAKE_PTR(st->missed);
+    while (all) {
+        struct expected *x = all;
+        all = x->next;
+        if (x->pod && x->session &&
+            core_with_session(st->s->core, x->pod, x->session, end_if_over, st) == THREAD_LATER) {
+            x->next = st->missed;
+            st->missed = x;
+        } else {
+            expected_free(x);
+        }
     }
+    stream_reached(st);
 }
 
 void stream_reached(struct stream *st)
@@ -246,6 +273,7 @@ static struct live *live_find(struct stream *st, const char *pod, const char *se
     return l;
 }
 
+/* Its end is shown, or will not be. */
 static void live_drop(struct stream *st, struct live *l)
 {
     struct live **at = live_at(st, l->turn->pod, l->turn->session);
@@ -253,6 +281,7 @@ static void live_drop(struct stream *st, struct live *l)
         return;
     *at = l->next;
     st->count--;
+    expected_done(st, l->turn->pod, l->turn->session);
     live_free(l);
 }
 
@@ -285,7 +314,7 @@ static struct live *live_new(struct stream *st, const struct session *s)
     l->next = st->live;
     st->live = l;
     st->count++;
-    expected_came(st, s->pod, s->id);
+    (void)expected_put(st, s->pod, s->id); /* until its end is shown */
     l->due_ms = clock_mono_ms() + FIRST_MS;
     if (l->tries)
         wake(st, l->due_ms);
@@ -547,6 +576,7 @@ static int close_turn(void *data, const struct session *s)
 static void finish(struct stream *st, struct live *l)
 {
     struct turn *t = l->turn;
+    crash_point("turn.over");
     struct closing c = {
         .st = st,
         .turn = t,
@@ -564,6 +594,7 @@ static void finish(struct stream *st, struct live *l)
             l->close_ms = clock_mono_ms() + SPACING_MS;
             return;
         }
+        crash_point("turn.shown");
         queued_turn_ended(st->s, t->pod, t->session, strcmp(c.end.text, "aborted") == 0);
         if (turn_restart(t, c.end.now_ms, 0, 0) == 0)
             save(st, t); /* only which message was the last */
@@ -662,12 +693,16 @@ static int end_if_over(void *data, const struct session *s)
     struct stream *st = data;
     struct live *l = NULL;
     char channel[40], ts[40];
-    expected_came(st, s->pod, s->id);
-    if (!at_work(s) && !live_find(st, s->pod, s->id) &&
-        threads_place(st->s->threads, s->pod, s->id, channel, ts) == 0)
+    if (at_work(s) || live_find(st, s->pod, s->id))
+        return 0;
+    if (threads_place(st->s->threads, s->pod, s->id, channel, ts) == 0)
         l = live_new(st, s);
+    else if (clock_wall_ms() - st->begun_ms < EARLY_MS)
+        return THREAD_LATER;
     if (l)
         begin_close(st, l, s);
+    else
+        expected_done(st, s->pod, s->id);
     return 0;
 }
 

@@ -17,10 +17,10 @@ void stream_session_changed(struct stream *st, const struct session *s);
 /* Something else was posted in the session's thread: the text goes on below it. */
 void stream_break(struct stream *st, const char *pod, const char *session_id);
 
-/* The pod stops: what was written so far is put into the outbox. */
 /* OpenCode took a prompt: what it then does is shown even if nothing of it is heard before the
  * gateway goes down. Stored with what the caller stores. */
 int stream_expect(struct stream *st, const char *pod, const char *session_id);
 /* OpenCode is reached. */
 void stream_reached(struct stream *st);
+/* The pod stops: what was written so far is put into the outbox. */
 void stream_flush(struct stream *st);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { BIN, OPENCODE, eventually, freePorts, run, startFakeModel, startFakeSlack, tempDir, openCodeApi } from "./util.mjs";
+import { BIN, OPENCODE, eventually, freePorts, openCodeApi, run, sleep, startFakeModel, startFakeSlack, tempDir } from "./util.mjs";
 import { modelConfig } from "./pod.mjs";
 
 export const CHANNEL = "C0DEV000001";
@@ -145,6 +145,25 @@ export async function makeHouse(world, { url = world.url, env = {}, state, bootI
 
 // For each way: what is done until the point is passed, and after the restart. `name` is unique.
 export const ways = {
+  turn: {
+    async before(h, name) {
+      h.thread = (await h.say(`<@U0BOT000001> @@text Over ${name}.`)).ts;
+    },
+    async after() {},
+    async check(h, name) {
+      const text = `Over ${name}.`;
+      const shown = async () => (await h.all()).filter((m) => m.user === "U0BOT000001" && JSON.stringify(m.blocks ?? m.text).includes(text) && m.thread_ts === h.thread);
+      await eventually("the turn's answer and what it took are there", async () => (await shown()).some((m) => m.text === text) && (await h.all()).some((m) => m.thread_ts === h.thread && /Done in/.test(JSON.stringify(m.blocks ?? ""))), PATIENCE);
+      await sleep(4000); // what would come twice would have come
+      assert.equal((await shown()).filter((m) => m.text === text).length, 1, "its answer is there once");
+      const ids = (await h.all()).map((m) => m.metadata?.event_payload?.id).filter(Boolean);
+      assert.equal(new Set(ids).size, ids.length, "each message is there once");
+      const mine = (await h.world.api("/session?roots=true&limit=300")).filter((s) => s.metadata?.codev_key?.includes(h.thread));
+      assert.equal(mine.length, 1, "one session was begun");
+      const said = (await h.world.api(`/session/${mine[0].id}/message`)).filter((m) => m.info.role === "user");
+      assert.equal(said.length, 1, "one prompt");
+    },
+  },
   mention: {
     async before(h, name) {
       h.thread = (await h.say(`<@U0BOT000001> ${bash(name)}`)).ts;
