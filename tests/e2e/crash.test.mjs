@@ -15,11 +15,12 @@ let world;
 async function runCase(point, way) {
   const name = `${point}-${way}`.replaceAll(".", "-");
   const h = await makeHouse(world);
-  Object.assign(h, { point, way, begun: Date.now() - 1000 });
+  Object.assign(h, { point, way, begun: Date.now() - 1000, prompts: point === "session.created" });
   try {
     if (!ways[way].starts) await h.start(point);
     await ways[way].before(h, name);
     await h.died();
+    await ways[way].away?.(h, name);
     await h.start();
     await ways[way].after(h, name);
     await (ways[way].check ?? check)(h, name);

@@ -29,7 +29,8 @@
     X("prompt.sending", "mention reply form", "its id and the attempt are stored; not sent")       \
     X("prompt.sent", "reply mention form", "handed to the way to OpenCode; no answer yet")         \
     X("session.made", "form mention", "OpenCode made the session; its prompt was not sent")        \
-    X("session.created", "mention form", "session and prompt are in OpenCode; not in the store")   \
+    X("session.created", "turn mention form",                                                      \
+      "session and prompt are in OpenCode; not in the store")                                      \
     X("session.shown", "form mention",                                                             \
       "its thread and that it is done are stored; nothing is "                                     \
       "said yet")                                                                                  \

@@ -22,7 +22,7 @@ struct order {
     const char *what; /* "session.start", … */
     char *pod, *session_id, *directory, *by;
     struct log_about *ids; /* of what caused it; or NULL */
-    bool prompts;          /* OpenCode shall begin to work */
+    bool begins;           /* OpenCode shall begin to work, and did not before */
     core_done_fn *done;
     void *data;
 };
@@ -101,7 +101,7 @@ static void order_done(void *data, int error, const char *message, const char *s
         log_warn("%s of %s failed: %s", o->what, o->session_id, message);
     else
         log_info("%s: %s, by %s", o->what, id, o->by);
-    if (error >= 0 && o->prompts)
+    if (error >= 0 && o->begins)
         watch_begin(o->core, o->pod, id);
     if (o->done)
         o->done(o->data, error, message, id);
@@ -204,10 +204,11 @@ int core_session_start(struct core *core, const struct session_start *s, core_do
         .message_id = s->message_id,
         .again = s->again,
     };
-    o->prompts = s->prompt && *s->prompt;
+    bool prompts = s->prompt && *s->prompt;
+    o->begins = prompts && !s->again; /* else it may be over long since */
     if (!s->again)
         core_audit(core, s->actor, "session.start", w->pod, s->title ? s->title : "");
-    if (o->prompts && s->message_id)
+    if (prompts && s->message_id)
         origin_note(core, w->pod, "", s->prompt, s->message_id, s->actor);
     core->starting++;
     int r = w->ops->start(w->data, &start, start_done, o);
@@ -265,7 +266,7 @@ int core_session_prompt(struct core *core, const struct session_prompt *p, core_
         order_for(core, "session.message", p->pod, p->session_id, p->actor, done, data, &r);
     if (!o)
         return r;
-    o->prompts = true;
+    o->begins = !p->again;
     if (!p->again)
         core_audit(core, p->actor, "session.message", p->session_id, "");
     origin_note(core, p->pod, p->session_id, p->text, p->message_id, p->actor);

@@ -149,12 +149,21 @@ export const ways = {
     async before(h, name) {
       h.thread = (await h.say(`<@U0BOT000001> @@text Over ${name}.`)).ts;
     },
+    // While nobody listens the turn ends; then all is quiet.
+    async away(h, name) {
+      const mine = async () => (await h.world.api("/session?roots=true&limit=300")).find((s) => s.metadata?.codev_key?.includes(h.thread));
+      await eventually("the turn is over, or did not begin", async () => {
+        const s = await mine();
+        return !s || (JSON.stringify(await h.world.api(`/session/${s.id}/message`)).includes(`"Over ${name}."`) && !(await h.world.api("/session/status"))[s.id]);
+      }, PATIENCE);
+    },
     async after() {},
     async check(h, name) {
       const text = `Over ${name}.`;
       const shown = async () => (await h.all()).filter((m) => m.user === "U0BOT000001" && JSON.stringify(m.blocks ?? m.text).includes(text) && m.thread_ts === h.thread);
       await eventually("the turn's answer and what it took are there", async () => (await shown()).some((m) => m.text === text) && (await h.all()).some((m) => m.thread_ts === h.thread && /Done in/.test(JSON.stringify(m.blocks ?? ""))), PATIENCE);
-      await sleep(4000); // what would come twice would have come
+      await sleep(h.prompts ? 20000 : 4000); // what would come twice or by mistake would have come
+      assert.deepEqual((await h.all()).filter((m) => m.thread_ts === h.thread && /did not begin to work/.test(JSON.stringify(m.blocks ?? m.text))), []);
       assert.equal((await shown()).filter((m) => m.text === text).length, 1, "its answer is there once");
       const ids = (await h.all()).map((m) => m.metadata?.event_payload?.id).filter(Boolean);
       assert.equal(new Set(ids).size, ids.length, "each message is there once");
