@@ -320,9 +320,9 @@ END_TEST
 
 /* ---------------------------------------------------------------- how long it waits */
 
-static uint64_t at_most(struct backoff *b, uint64_t now_ms, uint64_t told_ms)
+static uint64_t at_most(struct backoff *b, uint64_t now_ms, bool up, uint64_t told_ms)
 {
-    uint64_t jitter, least = backoff_wait(b, now_ms, told_ms, &jitter);
+    uint64_t jitter, least = backoff_wait(b, now_ms, up, told_ms, &jitter);
     ck_assert_uint_eq(least, told_ms);
     return least + jitter;
 }
@@ -332,11 +332,11 @@ START_TEST(backoff__doubles_up_to_a_ceiling)
     static const uint64_t most[] = { 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000 };
     struct backoff b = { 0 };
     for (size_t i = 0; i < ARRAY_SIZE(most); i++)
-        ck_assert_uint_eq(at_most(&b, 1 + i, 0), most[i]);
+        ck_assert_uint_eq(at_most(&b, 1 + i, false, 0), most[i]);
     backoff_up(&b, 100, false);
-    ck_assert_uint_eq(at_most(&b, 100 + BACKOFF_STABLE_MS - 1, 0), 30000); /* not for long */
+    ck_assert_uint_eq(at_most(&b, 100 + BACKOFF_STABLE_MS - 1, false, 0), 30000); /* too short */
     backoff_up(&b, 20000, false);
-    ck_assert_uint_eq(at_most(&b, 20000 + BACKOFF_STABLE_MS, 0), 500);
+    ck_assert_uint_eq(at_most(&b, 20000 + BACKOFF_STABLE_MS, false, 0), 500);
 }
 END_TEST
 
@@ -344,14 +344,27 @@ START_TEST(backoff__a_refresh_is_no_end)
 {
     struct backoff b = { .failures = 6 };
     backoff_up(&b, 1000, false);
-    for (uint64_t t = 2000; t <= 11000; t += 1000)
+    for (uint64_t t = 2000; t <= 10000; t += 1000)
         backoff_up(&b, t, true);
-    ck_assert_uint_eq(at_most(&b, 11001, 0), 500);
-    /* Attempts for the next one, while the old one is there, are counted: they do not hammer. */
-    ck_assert_uint_eq(at_most(&b, 31000, 0), 1000);
-    ck_assert_uint_eq(at_most(&b, 61000, 0), 2000);
-    backoff_up(&b, 62000, true);
-    ck_assert_uint_eq(at_most(&b, 62500, 0), 4000);
+    ck_assert_uint_eq(b.failures, 6);
+    ck_assert_uint_eq(at_most(&b, 11001, false, 0), 500);
+}
+END_TEST
+
+/* While the old one is there: each failure waits longer; its end is another matter. */
+START_TEST(backoff__attempts_for_the_next)
+{
+    struct backoff b = { 0 };
+    backoff_up(&b, 1, false);
+    ck_assert_uint_eq(at_most(&b, 100000, true, 0), 500);
+    ck_assert_uint_eq(at_most(&b, 101000, true, 1000), 1500);
+    ck_assert_uint_eq(at_most(&b, 102000, true, 0), 1000);
+    ck_assert_uint_eq(at_most(&b, 103000, true, 0), 2000);
+    struct backoff lost = b;
+    ck_assert_uint_eq(at_most(&lost, 104000, false, 0), 500);
+    ck_assert_uint_eq(at_most(&lost, 104500, false, 0), 1000);
+    backoff_up(&b, 105000, true);
+    ck_assert_uint_eq(at_most(&b, 106000, true, 0), 500);
 }
 END_TEST
 
@@ -359,8 +372,8 @@ START_TEST(backoff__what_it_was_told_is_no_failure)
 {
     struct backoff b = { 0 };
     for (uint64_t t = 1; t < 20; t++)
-        ck_assert_uint_eq(at_most(&b, t, 1000), 1500);
-    ck_assert_uint_eq(at_most(&b, 20, 0), 500);
+        ck_assert_uint_eq(at_most(&b, t, false, 1000), 1500);
+    ck_assert_uint_eq(at_most(&b, 20, false, 0), 500);
 }
 END_TEST
 
@@ -379,6 +392,7 @@ int main(void)
     tcase_add_loop_test(t, table__ten_hours, 0, 200);
     tcase_add_test(t, backoff__doubles_up_to_a_ceiling);
     tcase_add_test(t, backoff__a_refresh_is_no_end);
+    tcase_add_test(t, backoff__attempts_for_the_next);
     tcase_add_test(t, backoff__what_it_was_told_is_no_failure);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -464,7 +464,8 @@ static uint64_t random_below(uint64_t n)
 static void do_retry(struct sock *k)
 {
     uint64_t jitter;
-    uint64_t wait = backoff_wait(&k->backoff, clock_mono_ms(), k->retry_min_ms, &jitter);
+    uint64_t wait =
+        backoff_wait(&k->backoff, clock_mono_ms(), k->current != NULL, k->retry_min_ms, &jitter);
     wait += random_below(jitter);
     timer_start(k->timer, wait);
     log_debug("slack: connecting again in %" PRIu64 " ms", wait);

@@ -4,17 +4,27 @@
 #define MAX_MS        30000
 #define DOUBLINGS_MAX 6
 
-void backoff_up(struct backoff *b, uint64_t now_ms, bool went_on)
-{
-    if (!went_on || !b->up_ms)
-        b->up_ms = now_ms;
-}
-
-uint64_t backoff_wait(struct backoff *b, uint64_t now_ms, uint64_t told_ms, uint64_t *ret_jitter_ms)
+static void forget_if_stable(struct backoff *b, uint64_t now_ms)
 {
     if (b->up_ms && now_ms - b->up_ms >= BACKOFF_STABLE_MS)
         b->failures = 0;
-    b->up_ms = 0; /* counted once: attempts go on while the old connection is there */
+}
+
+void backoff_up(struct backoff *b, uint64_t now_ms, bool went_on)
+{
+    if (went_on)
+        forget_if_stable(b, now_ms);
+    else
+        b->up_ms = now_ms;
+}
+
+uint64_t backoff_wait(struct backoff *b, uint64_t now_ms, bool up, uint64_t told_ms,
+                      uint64_t *ret_jitter_ms)
+{
+    if (!up) {
+        forget_if_stable(b, now_ms);
+        b->up_ms = 0;
+    }
     if (told_ms) {
         *ret_jitter_ms = MIN_MS;
         return told_ms;

@@ -8,14 +8,16 @@
 
 struct backoff {
     unsigned failures; /* in a row */
-    uint64_t up_ms;    /* since when there is a connection; 0: there is none, or it was counted */
+    uint64_t up_ms;    /* since when there is a connection without a gap; 0: there is none */
 };
 
 /* A connection is there; `went_on`: it takes over from another one without a gap. */
 void backoff_up(struct backoff *b, uint64_t now_ms, bool went_on);
 
 /* Another attempt is due: what it waits for at least, and what is added by chance below
- * `*ret_jitter_ms`, so that many don't come back at once. `told_ms`: the other side said when, as
- * in Retry-After, which is no failure; else 0. */
-uint64_t backoff_wait(struct backoff *b, uint64_t now_ms, uint64_t told_ms,
+ * `*ret_jitter_ms`, so that many don't come back at once. `up`: a connection is there, this is for
+ * the next one. `told_ms`: the other side said when, as in Retry-After, which is no failure; else
+ * 0.
+ */
+uint64_t backoff_wait(struct backoff *b, uint64_t now_ms, bool up, uint64_t told_ms,
                       uint64_t *ret_jitter_ms);
