@@ -3,6 +3,7 @@
 #define MIN_MS        500
 #define MAX_MS        30000
 #define DOUBLINGS_MAX 6
+#define DOUBLINGS_UP  3 /* after a connection, however short: the other side is there */
 
 static void forget_if_stable(struct backoff *b, uint64_t now_ms)
 {
@@ -12,10 +13,13 @@ static void forget_if_stable(struct backoff *b, uint64_t now_ms)
 
 void backoff_up(struct backoff *b, uint64_t now_ms, bool went_on)
 {
-    if (went_on)
+    if (went_on) {
         forget_if_stable(b, now_ms);
-    else
-        b->up_ms = now_ms;
+        return;
+    }
+    b->up_ms = now_ms;
+    if (b->failures > DOUBLINGS_UP)
+        b->failures = DOUBLINGS_UP;
 }
 
 uint64_t backoff_wait(struct backoff *b, uint64_t now_ms, bool up, uint64_t told_ms,

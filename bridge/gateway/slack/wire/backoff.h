@@ -11,7 +11,8 @@ struct backoff {
     uint64_t up_ms;    /* since when there is a connection without a gap; 0: there is none */
 };
 
-/* A connection is there; `went_on`: it takes over from another one without a gap. */
+/* A connection is there, so that the next attempt waits for 4 s at most; `went_on`: it takes over
+ * from another one without a gap. */
 void backoff_up(struct backoff *b, uint64_t now_ms, bool went_on);
 
 /* Another attempt is due: what it waits for at least, and what is added by chance below
