@@ -110,6 +110,14 @@ void core_free(struct core *core)
     uv_close((uv_handle_t *)&core->presence_timer, core_closed);
 }
 
+bool is_among(const char *id, const char *const *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(ids[i], id) == 0)
+            return true;
+    return false;
+}
+
 /* ---------------------------------------------------------------- connectors */
 
 int core_add_connector(struct core *core, const struct connector *c)

@@ -101,6 +101,8 @@ struct core {
     void *stop_data;
 };
 
+bool is_among(const char *id, const char *const *ids, size_t n); /* (core.c) */
+
 /* ---- connectors (core.c) ---- */
 void core_tell_request(struct core *core, const char *pod, const char *id);
 void core_tell_session(struct core *core, const char *pod, const char *id);

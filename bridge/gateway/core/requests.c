@@ -489,21 +489,13 @@ int requests_void_session(struct core *core, const char *pod, const char *sessio
     return store_request_each(core->store, REQUEST_DECIDING, void_session_row, &v);
 }
 
-static bool listed(const char *const *ids, size_t n, const char *id)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(ids[i], id) == 0)
-            return true;
-    return false;
-}
-
 static int void_missing_row(void *data, const struct request_row *row)
 {
     struct voiding *v = data;
     const struct feed *f = v->f;
     const struct feed_sync *s = v->sync;
     if (strcmp(row->pod, f->pod) != 0 || strcmp(row->directory, f->directory) != 0 ||
-        listed(s->open_ids, s->n_open, row->id))
+        is_among(row->id, s->open_ids, s->n_open))
         return 0;
     const struct way *direct = *f->instance ? NULL : way_direct(f->core, f->pod);
     bool dead = direct && way_is_another(direct, row);

@@ -342,9 +342,8 @@ static int idle_if_missing(void *data, const struct session_row *row)
     const struct feed_sync *s = y->s;
     if (strcmp(row->directory, f->directory) != 0)
         return 0;
-    for (size_t i = 0; i < s->n_busy; i++)
-        if (strcmp(s->busy_ids[i], row->id) == 0)
-            return 0;
+    if (is_among(row->id, s->busy_ids, s->n_busy))
+        return 0;
     bool same = strcmp(row->instance, f->instance) == 0;
     bool older = s->as_of_seq >= 0 ? row->seq <= s->as_of_seq : row->updated_ms < s->before_ms;
     if (same ? !older : way_connected(f->core, row->pod, row->instance))

@@ -49,14 +49,6 @@ const char *way_default_pod(struct core *core)
     return pod;
 }
 
-static bool is_among(const char *const *names, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
 size_t core_pods(struct core *core, const char **ret, size_t max)
 {
     size_t n = 0;
@@ -64,7 +56,7 @@ size_t core_pods(struct core *core, const char **ret, size_t max)
     if (first && max > 0)
         ret[n++] = first;
     for (struct way *w = core->ways; w; w = w->next)
-        if (n < max && !is_among(ret, n, w->pod))
+        if (n < max && !is_among(w->pod, ret, n))
             ret[n++] = w->pod;
     return n;
 }

@@ -121,9 +121,14 @@ export async function makeHouse(world, { url = world.url, env = {}, state, bootI
     },
     // What people see as failed they do again: a click and a form are delivered once only.
     again: (what, fn) =>
-      eventually(`${what} is acknowledged`, async () => (await fn()).outcome === "acked", PATIENCE).catch((e) => {
-        if (!/no such element|no open view/.test(e.message)) throw e; // it was done by the one before
-      }),
+      eventually(`${what} is acknowledged`, async () => {
+        try {
+          return (await fn()).outcome === "acked";
+        } catch (e) {
+          if (/no such element|no open view/.test(e.message)) return true; // it was done by the one before
+          throw e;
+        }
+      }, PATIENCE),
     clickOn: (m, action_id) => slack.control("click", { user: "alice", channel: CHANNEL, ts: m.ts, action_id, confirm: true }),
     click: (m, action_id = "allow_once") => house.again("the click", () => house.clickOn(m, action_id)),
     submit: (values) => slack.control("view_submit", { user: "alice", values }),
